@@ -1,0 +1,61 @@
+# Everything that is done to this project from a shell. `make help` lists it.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help
+help: ## list these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(VENV)/installed ## install Lussac with all that its tests need into $(VENV)
+
+# Two steps, since a few libraries come as source only: what builds them is pinned too. The environment is made anew whenever a
+# lock file changes, so that nothing installed by hand is ever needed.
+$(VENV)/installed: pyproject.toml requirements/build.txt requirements/dev.txt requirements/torch.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Lussac needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.12 ...")'
+	rm -f $@
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/torch.txt \
+		|| echo 'No CPU build of torch for this Python here: the tests of lupin will be skipped.'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $@
+
+.PHONY: demo
+demo: setup ## sort a generated recording with several sorters, merge, and compare with the truth
+	$(BIN)/lussac demo demo
+
+.PHONY: test
+test: setup lint coverage ## all checks but the long ones
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m 'not slow'
+
+.PHONY: test-slow
+test-slow: setup ## the long checks
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m slow
+
+.PHONY: lint
+lint: setup ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Kernels run as plain Python here, so that their lines can be counted.
+.PHONY: coverage
+coverage: setup ## every line and branch of lussac/algorithms is run by its tests
+	NUMBA_DISABLE_JIT=1 $(PYTEST) -q -n $(WORKERS) tests/algorithms --cov=lussac.algorithms --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
+
+.PHONY: lock
+lock: setup ## write the lock files anew from pyproject.toml
+	$(BIN)/python requirements/lock.py
+
+.PHONY: clean
+clean: ## remove what the commands above made
+	rm -rf $(VENV) demo artefacts build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

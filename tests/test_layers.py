@@ -1,0 +1,67 @@
+"""A file of the package imports only from the layers above it (docs/architecture.md)."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "lussac"
+LAYERS = (
+    ("errors", "units"),
+    ("algorithms",),
+    ("jsonc", "params"),
+    ("engines", "store", "provenance"),
+    ("recording", "sortings", "traces", "quality"),
+    ("sorters", "images", "modules", "params_examples"),
+    ("plan",),
+    ("pipeline", "report"),
+    ("console", "demo", "cli", "__init__", "__main__"),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+NUMBERS_ONLY = {"numpy", "numba", "scipy", "networkx"}
+STANDARD_LIBRARY = __import__("sys").stdlib_module_names
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part(file: Path) -> str:
+    """Return the file's or package's name directly under lussac/."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield from (f"{node.module}.{alias.name}" if node.module == "lussac" else str(node.module) for alias in node.names)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_only_from_layers_above(file: Path) -> None:
+    own = part(file)
+    for name in imports(file):
+        root, _, rest = name.partition(".")
+        other = rest.split(".")[0]
+        if own == "runner":
+            assert root in STANDARD_LIBRARY | {"spikeinterface", "numpy"}, (
+                f"the runner has only what a sorter's image has: {name}"
+            )
+        elif root == "lussac":
+            assert other != "runner", "the runner is started, never imported"
+            assert LEVEL[other] <= LEVEL[own], f"{own} (layer {LEVEL[own]}) imports {name} (layer {LEVEL[other]})"
+        elif root in {"spikeinterface", "probeinterface"}:
+            assert LEVEL[own] >= LEVEL["recording"], f"{own} imports {name}: SpikeInterface starts at the layer of recording.py"
+        elif own == "algorithms":
+            assert root in NUMBERS_ONLY | STANDARD_LIBRARY, f"algorithms are numbers in, numbers out: {name}"
+
+
+@pytest.mark.parametrize(("library", "owner"), [("commentjson", "jsonc"), ("spython", "engines"), ("docker", "engines")])
+def test_one_place_knows_a_library(library: str, owner: str) -> None:
+    users = {part(file) for file in FILES for name in imports(file) if name.partition(".")[0] == library}
+    assert users <= {owner}
+
+
+def test_every_file_has_a_layer() -> None:
+    assert {part(file) for file in FILES} - {"runner"} <= set(LEVEL)
