@@ -26,5 +26,6 @@ def compile_lock(name: str, *arguments: str) -> None:
 
 if __name__ == "__main__":
     compile_lock("lussac", "pyproject.toml")
+    compile_lock("image", "pyproject.toml", "--extra=mountainsort5", "--constraint=requirements/lussac.txt")
     compile_lock("dev", "pyproject.toml", "--group=dev", "--constraint=requirements/lussac.txt")
     compile_lock("build", "requirements/build.in", "--constraint=requirements/dev.txt")
