@@ -243,7 +243,7 @@ def refuse_foreign(root: Path) -> None:
         raise FolderError(f"The logs folder {root} is a file. Choose another logs_folder.")
     if root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
         raise FolderError(
-            f"The logs folder {root} holds files that Lussac didn't make (no {MARKER} in it): nothing is written or deleted there. "
+            f"The logs folder {root} holds files that Lussac didn't make (it has no {MARKER}), so it is left alone. "
             "Choose another logs_folder, or empty this one yourself."
         )
 
