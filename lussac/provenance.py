@@ -23,17 +23,6 @@ EVENTS = "provenance.jsonl"
 RECORD = "provenance.json"
 NUMERIC_LIBRARIES = ("numpy", "scipy", "numba", "networkx", "spikeinterface", "scikit-learn")
 LIBRARIES = (*NUMERIC_LIBRARIES, "probeinterface", "neo", "pydantic", "zarr", "h5py", "docker", "spython", "torch")
-    *NUMERIC_LIBRARIES,
-    "probeinterface",
-    "neo",
-    "pydantic",
-    "zarr",
-    "h5py",
-    "docker",
-    "spython",
-    "mountainsort5",
-    "torch",
-)
 VOLATILE = ("run", "time", "started", "ended", "seconds", "modified_ns", "host", "command")
 """Keys whose values differ between two runs that did the same."""
 

@@ -9,10 +9,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lussac"
 LAYERS = (
-    ("errors", "units"),
+    ("errors", "units", "__version__"),
     ("algorithms",),
     ("jsonc", "params"),
-    ("engines", "store", "provenance"),
+    ("engines", "store", "provenance", "interrupt"),
     ("recording", "sortings", "traces", "quality"),
     ("sorters", "images", "modules", "params_examples"),
     ("plan",),
