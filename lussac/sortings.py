@@ -1,0 +1,383 @@
+"""Sortings inside the pipeline: built, checked, chosen by category, put together again, written to disk and hashed.
+
+A sorting of the pipeline is always a `NumpySorting` whose spikes are in order (segment, sample, unit) and whose unit ids are
+all int or all str. Nothing here changes the sorting it is given.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from spikeinterface.core import BaseRecording, BaseSorting, NumpySorting
+from spikeinterface.core.base import minimum_spike_dtype
+from spikeinterface.core.basesorting import SpikeVectorSortingSegment
+
+from lussac.algorithms.timeline import Timeline, Train
+from lussac.errors import InputError
+from lussac.units import NO_CATEGORY, Selector, UnitId
+
+CATEGORY = "lussac_category"
+SPIKES_FILE = "spikes.npy"
+UNITS_FILE = "units.json"
+RATE_TOLERANCE = 1e-2
+"""Hz that the sampling frequencies of a recording and of a sorting may differ by."""
+
+Column = NDArray[Any]
+Properties = Mapping[str, Column]
+_TEXT, _PLAIN = "str", "object"
+_MISSING = {"f": np.nan, "c": np.nan, "U": "", "O": None}
+
+
+def unit_ids(sorting: BaseSorting) -> list[UnitId]:
+    """Return the ids of the units as plain int or str, in their order."""
+    return list(sorting.unit_ids.tolist())
+
+
+def categories(sorting: BaseSorting) -> dict[UnitId, str]:
+    """Return the category of each unit, ``""`` where it has none."""
+    values = sorting.get_property(CATEGORY)
+    if values is None:
+        return dict.fromkeys(unit_ids(sorting), NO_CATEGORY)
+    return {unit: str(value or NO_CATEGORY) for unit, value in zip(unit_ids(sorting), values.tolist(), strict=True)}
+
+
+def properties(sorting: BaseSorting) -> dict[str, Column]:
+    """Return the properties of the units by name; the arrays belong to the sorting, so don't write into them."""
+    return {key: np.asarray(sorting.get_property(key)) for key in sorting.get_property_keys()}
+
+
+def build(
+    spikes: Column, ids: Sequence[UnitId], sampling_frequency: float, segments: int, values: Properties | None = None
+) -> NumpySorting:
+    """Make a sorting.
+
+    Parameters
+    ----------
+    spikes
+        Structured array with `sample_index`, `unit_index` and `segment_index`, in any order.
+    ids
+        Unit ids, all int or all str.
+    sampling_frequency
+        In Hz.
+    segments
+        How many the recording has; the last ones may have no spikes.
+    values
+        Properties of the units, arrays of shape (units, ...).
+    """
+    ordered = np.empty(len(spikes), dtype=minimum_spike_dtype)
+    order = np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))
+    for field in ordered.dtype.names or ():
+        ordered[field] = spikes[field][order]
+    names = np.array(ids) if len(ids) else np.empty(0, dtype=np.int64)
+    sorting = NumpySorting(ordered, sampling_frequency, names)
+    for index in range(sorting.get_num_segments(), segments):
+        sorting.add_sorting_segment(SpikeVectorSortingSegment(ordered, index, names))
+    for key, column in (values or {}).items():
+        sorting.set_property(key, column)
+    return sorting
+
+
+def check(name: str, sorting: BaseSorting, recording: BaseRecording) -> tuple[NumpySorting, tuple[str, ...]]:
+    """Make sure that a sorting fits a recording.
+
+    Returns
+    -------
+    sorting
+        With plain ids, its spikes in order and inside the recording.
+    notes
+        What was changed or dropped, one sentence each.
+
+    Raises
+    ------
+    InputError
+        Where it belongs to another recording or is damaged.
+    """
+    _check_rate(name, sorting.sampling_frequency, recording.sampling_frequency)
+    durations = np.array([recording.get_num_samples(i) for i in range(recording.get_num_segments())], dtype=np.int64)
+    spikes = sorting.to_spike_vector()
+    _check_segments(name, sorting.get_num_segments(), len(durations), has_spikes=len(spikes) > 0)
+    ids = _plain_ids(name, sorting.unit_ids)
+    notes = []
+    inside = (spikes["sample_index"] >= 0) & (spikes["sample_index"] < durations[spikes["segment_index"]])
+    if not inside.all():
+        lost = int(np.count_nonzero(~inside))
+        notes.append(f"Analysis {name!r}: {lost} of {len(spikes)} spikes lie outside the recording and were dropped.")
+        spikes = spikes[inside]
+    place = spikes["segment_index"] * (durations.max(initial=0) + 1) + spikes["sample_index"]
+    if (np.diff(place) < 0).any():
+        notes.append(f"Analysis {name!r}: its spikes were not in the order of time and were sorted.")
+    return build(spikes, ids, recording.sampling_frequency, len(durations), properties(sorting)), tuple(notes)
+
+
+def _check_rate(name: str, found: float, expected: float) -> None:
+    if not abs(found - expected) <= RATE_TOLERANCE:
+        raise InputError(
+            f"Analysis {name!r} has a sampling frequency of {found:g} Hz, the recording of {expected:g} Hz. "
+            "Give an analysis of this recording, or correct the sampling frequency in the section 'recording'."
+        )
+
+
+def _check_segments(name: str, found: int, expected: int, *, has_spikes: bool) -> None:
+    if found == expected or not has_spikes:
+        return
+    raise InputError(
+        f"Analysis {name!r} has {found} segment(s), the recording has {expected}. "
+        "Give an analysis of the same segments, or load the recording as it was sorted (some sorters join the segments)."
+    )
+
+
+def _plain_ids(name: str, ids: Column) -> list[UnitId]:
+    """Return ids as int or str; refuse those that occur twice."""
+    plain: list[UnitId] = [int(value) if ids.dtype.kind in "iu" else _text(value) for value in ids.tolist()]
+    seen: set[UnitId] = set()
+    for unit in plain:
+        if unit in seen:
+            raise InputError(f"Analysis {name!r} has two units with the id {unit!r}. Give each unit an id of its own.")
+        seen.add(unit)
+    return plain
+
+
+def select(sorting: BaseSorting, selector: Selector) -> NumpySorting:
+    """Return a sorting of the units that a selector chooses, with all their properties."""
+    chosen = [unit for unit, category in categories(sorting).items() if selector.matches(category)]
+    return keep(sorting, chosen)
+
+
+def keep(sorting: BaseSorting, units: Collection[UnitId]) -> NumpySorting:
+    """Return a sorting of only these units, in the order of the sorting."""
+    wanted = set(units)
+    mask = np.array([unit in wanted for unit in unit_ids(sorting)], dtype=bool)
+    spikes = sorting.to_spike_vector()
+    spikes = spikes[mask[spikes["unit_index"]]].copy()
+    spikes["unit_index"] = (np.cumsum(mask) - 1)[spikes["unit_index"]]
+    ids = [unit for unit in unit_ids(sorting) if unit in wanted]
+    values = {key: column[mask] for key, column in properties(sorting).items()}
+    return build(spikes, ids, sorting.sampling_frequency, sorting.get_num_segments(), values)
+
+
+def gather(before: BaseSorting, selected: BaseSorting, after: BaseSorting) -> NumpySorting:
+    """Put the units that a module worked on back beside those that it never saw.
+
+    Parameters
+    ----------
+    before
+        The whole sorting.
+    selected
+        The part of it that the module was given.
+    after
+        What the module made of this part.
+
+    Returns
+    -------
+    sorting
+        First the units that were not selected, under their ids, then those of `after`. One of these whose id is taken, or of
+        another kind than the ids in `before`, gets a fresh one. A property that `after` lost comes back for units it kept.
+    """
+    given = set(unit_ids(selected))
+    rest = keep(before, [unit for unit in unit_ids(before) if unit not in given])
+    spikes = after.to_spike_vector().copy()
+    spikes["unit_index"] += rest.get_num_units()
+    ids = [*unit_ids(rest), *_fresh_ids(unit_ids(after), taken=unit_ids(rest), used=[*unit_ids(before), *unit_ids(after)])]
+    columns = _join_properties(properties(rest), _restored(selected, after), rest.get_num_units(), after.get_num_units())
+    both = np.concatenate([rest.to_spike_vector(), spikes])
+    return build(both, ids, before.sampling_frequency, before.get_num_segments(), columns)
+
+
+def _fresh_ids(wanted: Sequence[UnitId], taken: Collection[UnitId], used: Collection[UnitId]) -> list[UnitId]:
+    """Return ids of the kind of `taken` that don't collide with it; a new one is used nowhere else."""
+    if not taken:
+        return list(wanted)
+    if any(isinstance(unit, str) for unit in taken):
+        return _fresh_names([str(unit) for unit in wanted], {str(unit) for unit in taken}, {str(unit) for unit in used})
+    numbers = [unit for unit in used if isinstance(unit, int)]
+    following = iter(range(max(numbers) + 1, max(numbers) + 1 + len(wanted)))
+    return [unit if isinstance(unit, int) and unit not in taken else next(following) for unit in wanted]
+
+
+def _fresh_names(wanted: Sequence[str], taken: Collection[str], used: Collection[str]) -> list[UnitId]:
+    occupied, fresh = set(used), list[UnitId]()
+    for name in wanted:
+        if name in taken:
+            name = next(new for new in (f"{name}_{n}" for n in range(2, len(occupied) + 3)) if new not in occupied)  # noqa: PLW2901
+            occupied.add(name)
+        fresh.append(name)
+    return fresh
+
+
+def _restored(selected: BaseSorting, after: BaseSorting) -> dict[str, Column]:
+    """Return the properties of `after` and those that only `selected` has, for the units that both have."""
+    place = {unit: index for index, unit in enumerate(unit_ids(selected))}
+    source = np.array([place.get(unit, -1) for unit in unit_ids(after)], dtype=np.int64)
+    own = properties(after)
+    lost = {key: _take(column, source) for key, column in properties(selected).items() if key not in own}
+    return own | lost
+
+
+def _take(column: Column, indices: Column) -> Column:
+    """Return the rows at `indices`; a missing value where the index is -1."""
+    if (indices >= 0).all():
+        return column[indices]
+    values = _with_gaps(column)
+    taken = np.empty((len(indices), *values.shape[1:]), dtype=values.dtype)
+    taken[indices >= 0] = values[indices[indices >= 0]]
+    taken[indices < 0] = _MISSING[values.dtype.kind]
+    return taken
+
+
+def _with_gaps(column: Column) -> Column:
+    """Return a column in a type that has a missing value: numbers as float, anything else as it is."""
+    if column.dtype.kind in _MISSING:
+        return column
+    return column.astype(np.float64) if column.dtype.kind in "iub" else column.astype(object)
+
+
+def _join_properties(first: Properties, second: Properties, first_units: int, second_units: int) -> dict[str, Column]:
+    """Return the columns of both, one below the other, with missing values where one has no such column."""
+    joined: dict[str, Column] = {}
+    for key in sorted({*first, *second}):
+        a = first[key] if key in first else _take(second[key], np.full(first_units, -1))
+        b = second[key] if key in second else _take(first[key], np.full(second_units, -1))
+        if a.shape[1:] != b.shape[1:] or "O" in (a.dtype.kind, b.dtype.kind) or (a.dtype.kind == "U") != (b.dtype.kind == "U"):
+            a, b = _as_objects(a), _as_objects(b)
+        joined[key] = np.concatenate([a, b])
+    return joined
+
+
+def _as_objects(column: Column) -> Column:
+    """Return a one-dimensional column of Python values; a row of several becomes a list."""
+    values = np.empty(len(column), dtype=object)
+    values[:] = column.tolist() if column.ndim == 1 else [row.tolist() for row in column]
+    return values
+
+
+def trains(sorting: BaseSorting, timeline: Timeline) -> dict[UnitId, Train]:
+    """Return the spikes of each unit as sorted positions on a timeline."""
+    spikes = sorting.to_spike_vector()
+    positions = timeline.flatten(spikes["segment_index"], spikes["sample_index"])
+    order = np.lexsort((positions, spikes["unit_index"]))
+    counts = np.bincount(spikes["unit_index"], minlength=sorting.get_num_units())
+    parts = np.split(positions[order], np.cumsum(counts)[:-1])
+    return dict(zip(unit_ids(sorting), parts, strict=False))
+
+
+def from_trains(
+    units: Mapping[UnitId, Train], timeline: Timeline, sampling_frequency: float, properties_from: BaseSorting | None = None
+) -> NumpySorting:
+    """Return the sorting that has these trains.
+
+    Parameters
+    ----------
+    units
+        Positions on the timeline, in samples; those in no segment are left out.
+    timeline
+        The segments of the recording.
+    sampling_frequency
+        In Hz.
+    properties_from
+        A sorting whose properties are taken over, unit by unit; a unit that it doesn't have gets missing values.
+    """
+    counts = np.array([len(train) for train in units.values()], dtype=np.int64)
+    positions = np.concatenate([*units.values(), np.empty(0, dtype=np.int64)])
+    inside = timeline.inside(positions)
+    spikes = np.empty(int(np.count_nonzero(inside)), dtype=minimum_spike_dtype)
+    spikes["segment_index"], spikes["sample_index"] = timeline.restore(positions[inside])
+    spikes["unit_index"] = np.repeat(np.arange(len(counts)), counts)[inside]
+    values: dict[str, Column] = {}
+    if properties_from is not None:
+        place = {unit: index for index, unit in enumerate(unit_ids(properties_from))}
+        source = np.array([place.get(unit, -1) for unit in units], dtype=np.int64)
+        values = {key: _take(column, source) for key, column in properties(properties_from).items()}
+    return build(spikes, list(units), sampling_frequency, len(timeline.durations), values)
+
+
+def save(sorting: BaseSorting, folder: Path) -> None:
+    """Write a sorting as `spikes.npy` and `units.json`, without pickles: equal sortings give equal bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / SPIKES_FILE, _canonical_spikes(sorting), allow_pickle=False)
+    (folder / UNITS_FILE).write_text(_units_json(sorting), encoding="utf-8")
+
+
+def load(folder: Path) -> NumpySorting:
+    """Read what `save` wrote."""
+    spikes = np.load(folder / SPIKES_FILE, allow_pickle=False)
+    units = json.loads((folder / UNITS_FILE).read_text(encoding="utf-8"))
+    values = {key: _read_column(column) for key, column in units["properties"].items()}
+    return build(spikes, units["ids"], units["sampling_frequency"], units["segments"], values)
+
+
+def content_hash(sorting: BaseSorting) -> str:
+    """Return the sha256 of all that a sorting holds: equal for equal sortings, wherever they came from."""
+    digest = hashlib.sha256(_canonical_spikes(sorting).tobytes())
+    digest.update(_units_json(sorting).encode())
+    return digest.hexdigest()
+
+
+def _canonical_spikes(sorting: BaseSorting) -> Column:
+    """Return the spikes in the one order and type that they are written in: (spikes,), little-endian int64 fields."""
+    spikes = sorting.to_spike_vector()
+    order = np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))
+    canonical = np.empty(len(spikes), dtype=[(name, "<i8") for name, _ in minimum_spike_dtype])
+    for field, _ in minimum_spike_dtype:
+        canonical[field] = spikes[field][order]
+    return canonical
+
+
+def _units_json(sorting: BaseSorting) -> str:
+    content = {
+        "ids": unit_ids(sorting),
+        "properties": {key: _write_column(column) for key, column in properties(sorting).items()},
+        "sampling_frequency": float(sorting.sampling_frequency),
+        "segments": sorting.get_num_segments(),
+    }
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def _write_column(column: Column) -> dict[str, object]:
+    """Return a property as JSON values, with what is needed to read it back as it was."""
+    kind = column.dtype.kind
+    if kind in "iufb":
+        flat = [value if math.isfinite(value) else repr(value) for value in column.ravel().tolist()]
+        return {"dtype": column.dtype.newbyteorder("<").str, "shape": list(column.shape), "values": flat}
+    return {
+        "dtype": _TEXT if kind in "US" else _PLAIN,
+        "shape": list(column.shape),
+        "values": [_plain(value) for value in column.tolist()],
+    }
+
+
+def _read_column(column: Mapping[str, Any]) -> Column:
+    if column["dtype"] != _PLAIN:
+        dtype = str if column["dtype"] == _TEXT else column["dtype"]
+        return np.array(column["values"], dtype=dtype).reshape(column["shape"])
+    values = np.empty(len(column["values"]), dtype=object)
+    values[:] = [_unplain(value) for value in column["values"]]
+    return values
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON holds it, NaN and infinities as ``{"float": "nan"}``."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(inner) for inner in value]
+    return _text(value)
+
+
+def _unplain(value: object) -> object:
+    """Undo `_plain`."""
+    if isinstance(value, dict):
+        return float(value["float"])
+    return [_unplain(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
