@@ -12,11 +12,11 @@ LAYERS = (
     ("errors", "units", "__version__"),
     ("algorithms",),
     ("jsonc", "params"),
-    ("engines", "store", "provenance", "interrupt"),
-    ("recording", "sortings", "traces", "quality"),
+    ("engines", "store", "provenance", "interrupt", "plainpickle"),
+    ("recording", "sortings", "analyses", "traces", "quality"),
     ("sorters", "images", "modules", "params_examples"),
     ("plan",),
-    ("pipeline", "report"),
+    ("walk", "pipeline", "report"),
     ("console", "demo", "cli", "__init__", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
