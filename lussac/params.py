@@ -1,0 +1,376 @@
+"""The four sections of params.json as frozen models, and the check of values against a model.
+
+A check finds everything that is wrong at once. Each problem has its line and column, what is allowed, and the nearest known name.
+"""
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from json import detect_encoding
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
+
+from lussac import jsonc
+from lussac.errors import InputError, ParamsError, Problem
+from lussac.jsonc import Document, Keys
+
+PARAMS_FOLDER = "$PARAMS_FOLDER"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Base of all parameters: frozen, no unknown keys, finite numbers.
+
+    Where a field's default is itself such a model, values given for some of its fields leave the default's other fields as they
+    are: ``{"ms_before": 2}`` changes nothing but ``ms_before``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _keep_defaults(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - fields have all types
+        default = cls.model_fields[str(info.field_name)].get_default(call_default_factory=True, validated_data=info.data)
+        return value.over(default) if isinstance(value, Strict) and type(value) is type(default) else value
+
+    def over(self, default: Self) -> Self:
+        """Return a copy that takes every field that was not given from a default."""
+
+        def chosen(name: str) -> Any:  # noqa: ANN401 - fields have all types
+            ours, theirs = getattr(self, name), getattr(default, name)
+            if name not in self.model_fields_set:
+                return theirs
+            return ours.over(theirs) if isinstance(ours, Strict) and type(ours) is type(theirs) else ours
+
+        given = self.model_fields_set
+        return type(self).model_construct(set(given), **{name: chosen(name) for name in type(self).model_fields})
+
+
+def _ascending(pair: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+    low, high = pair
+    if low is not None and high is not None and low >= high:
+        raise ValueError(f"the first value must be below the second, not [{low:g}, {high:g}]")
+    return pair
+
+
+def _not_descending(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"the first value can't exceed the second, not [{pair[0]:g}, {pair[1]:g}]")
+    return pair
+
+
+def _absolute(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base", Path())
+    return Path(os.path.abspath(base / path.expanduser()))  # noqa: PTH100 - resolve() would follow links
+
+
+def _whole(number: Any) -> Any:  # noqa: ANN401 - what is no number is refused later
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _processes(number: float) -> float:
+    if number == -1 or 0 < number <= 1 or (number > 1 and float(number).is_integer()):
+        return int(number) if number > 1 else number
+    raise ValueError(f"must be a count of processes, a fraction of the cores, or -1 for all cores, not {number:g}")
+
+
+Milliseconds = Annotated[float, Field(ge=0)]
+Hertz = Annotated[float, Field(ge=0)]
+Micrometers = Annotated[float, Field(ge=0)]
+Microvolts = float
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+"""At least one; ``500.`` and ``1e3`` are whole numbers too."""
+Samples = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Band = Annotated[tuple[Hertz | None, Hertz | None], AfterValidator(_ascending)]
+"""Low and high cutoff of a band-pass; null for none."""
+Periods = Annotated[tuple[Milliseconds, Milliseconds], AfterValidator(_not_descending)]
+"""Censored and refractory period."""
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+"""Made absolute: a relative path starts at the folder of params.json."""
+Arguments = Mapping[str, JsonValue]
+"""Arguments of a function of another library."""
+
+
+class WaveformExtraction(Strict):
+    """How waveforms and templates are taken."""
+
+    ms_before: Milliseconds = 1.0
+    """Length before the spike (ms)."""
+    ms_after: Milliseconds = 1.0
+    """Length after the spike (ms)."""
+    max_spikes_per_unit: Count = 500
+    """Random spikes per unit (all of a unit that has fewer)."""
+    filter_band: Band | None = Field(default=None, validation_alias=AliasChoices("filter_band", "filter"))
+    """Low and high cutoff of a Gaussian band-pass (Hz); null: no filter."""
+
+
+class RecordingParams(Strict):
+    """The recording and how it is prepared."""
+
+    recording_extractor: str
+    """Name in SpikeInterface: the short one ("binary") or the class ("BinaryRecordingExtractor"), in any case."""
+    extractor_params: Arguments = {}
+    """Arguments of the extractor."""
+    probe_file: AbsolutePath | None = None
+    """ProbeInterface file; not needed where the recording knows its probe."""
+    preprocessing: Mapping[str, Arguments | str] = {}
+    """Functions of spikeinterface.preprocessing, in order, with their arguments; also remove_bad_channels and cache."""
+
+
+class SorterParams(Strict):
+    """A run of a spike sorter."""
+
+    sorter_name: str
+    """Name of the sorter in SpikeInterface."""
+    preprocessing: Mapping[str, Arguments | str] = {}
+    """As in the recording, for this sorter only."""
+    sorter_params: Arguments = {}
+    """The sorter's own parameters, and those of the run: output_folder, docker_image, singularity_image, ..."""
+
+
+class JobParams(Strict):
+    """How SpikeInterface shares its work among processes."""
+
+    n_jobs: Annotated[int | float, AfterValidator(_processes)] = 1
+    """A count, a fraction of the cores, or -1 for all cores."""
+    chunk_size: Count | None = None
+    """Samples read at once."""
+    chunk_duration: str | Annotated[float, Field(gt=0)] | None = None
+    """The same as a time: "1s", "500ms", or seconds."""
+    chunk_memory: str | None = None
+    """The same as memory per process: "500M"."""
+    total_memory: str | None = None
+    """The same as memory of all processes: "4G"."""
+    max_threads_per_worker: Count | None = None
+    """Threads of each process."""
+    pool_engine: Literal["process", "thread"] | None = None
+    """Whether the work is shared among processes or threads."""
+    mp_context: Literal["spawn", "fork", "forkserver"] | None = None
+    """How processes start."""
+    progress_bar: bool = False
+    """SpikeInterface's own progress bars."""
+    verbose: bool = False
+    """Accepted as in older files; what Lussac says is chosen on the command line."""
+
+    def kwargs(self) -> dict[str, object]:
+        """Return what SpikeInterface takes."""
+        return self.model_dump(exclude_none=True, exclude={"verbose"})
+
+
+class LussacParams(Strict):
+    """What is done with the analyses, and where."""
+
+    logs_folder: AbsolutePath = Field(default="lussac/logs", validate_default=True)
+    """Where everything about the run is kept; made if missing, and read by the next run."""
+    tmp_folder: AbsolutePath = Field(default="lussac/tmp", validate_default=True)
+    """Scratch space, best on a fast disk; removed at the end."""
+    si_global_job_kwargs: JobParams = JobParams()
+    """Job arguments of SpikeInterface."""
+    overwrite_logs: bool = False
+    """Delete what an earlier run left in the logs folder and start from scratch."""
+    logs_level: Annotated[int, Field(ge=0, le=3)] = 2
+    """0: only the log; 1: the sortings of each step; 2: tables and graphs too; 3: plots too."""
+    pipeline: Mapping[str, Mapping[str, Arguments]] = {}
+    """Modules in the order in which they run: {module: {category: {parameters}}}."""
+
+
+class Params(Strict):
+    """The whole file."""
+
+    recording: RecordingParams | None = None
+    """The recording."""
+    spike_sorting: Mapping[str, SorterParams] = {}
+    """Sorters to run, by the name of the analysis that each makes."""
+    analyses: Mapping[str, AbsolutePath] = {}
+    """Analyses that exist already: Phy folders, and files or folders of SpikeInterface."""
+    lussac: LussacParams = Field(default={}, validate_default=True)
+    """What is done with the analyses."""
+
+
+def read(path: str | Path) -> tuple[Params, Document]:
+    """Read a params.json.
+
+    Raises
+    ------
+    InputError
+        Where the file can't be read.
+    ParamsError
+        With every problem found.
+    """
+    file = str(path)
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}. Give the path of a params.json; `lussac init` writes one.") from error
+    return _checked(jsonc.parse(_decoded(content, file), file))
+
+
+def from_dict(mapping: Mapping[str, Any], base: str | Path) -> tuple[Params, Document]:
+    """Take params as a dict; relative paths and ``$PARAMS_FOLDER`` mean the folder ``base``.
+
+    Raises
+    ------
+    ParamsError
+        With every problem found.
+    """
+    try:
+        text = json.dumps(mapping, default=_plain, allow_nan=False, indent=2)
+    except (TypeError, ValueError) as error:
+        raise ParamsError("params", [Problem(0, 0, "", f"{error}; params hold only what JSON can hold")]) from error
+    return _checked(Document("params", Path(base).absolute(), text, json.loads(text)))
+
+
+def validate(model: type[M], data: Any, where: Keys, document: Document) -> M | tuple[Problem, ...]:  # noqa: ANN401
+    """Check values against a model.
+
+    Parameters
+    ----------
+    model
+        The model.
+    data
+        The values, as JSON has them: numbers are no texts, bools are no numbers, lists are tuples.
+    where
+        The keys that lead to the values in the document.
+    document
+        Tells the place of every problem.
+
+    Returns
+    -------
+    The model with the values, or every problem found.
+    """
+    try:
+        return model.model_validate_json(json.dumps(data), strict=True, context={"base": document.base})
+    except ValidationError as error:
+        return tuple(_problems(model, data, error.errors(include_url=False), where, document))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the nearest known name, or else what is known."""
+    names = list(dict.fromkeys(known))
+    near = difflib.get_close_matches(name.lower(), [other.lower() for other in names], 1)
+    if near:
+        return f"; did you mean '{next(other for other in names if other.lower() == near[0])}'?"
+    return f"; known: {', '.join(names)}" if names else "; none is allowed here"
+
+
+def _decoded(content: bytes, file: str) -> str:
+    encoding = detect_encoding(content)
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode(encoding, "replace")
+        place = before.count("\n") + 1, error.start - before.rfind("\n")
+        message = f"the byte 0x{content[error.start]:02x} is no {error.encoding}; save the file as UTF-8"
+        raise ParamsError(file, [Problem(*place, "", message)]) from None
+
+
+def _checked(document: Document) -> tuple[Params, Document]:
+    document = document.map_strings(lambda text: text.replace(PARAMS_FOLDER, str(document.base)))
+    params = validate(Params, document.data, (), document)
+    if isinstance(params, tuple):
+        raise ParamsError(document.file, params)
+    return params, document
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a caller puts into a dict
+    """Return paths as texts and NumPy's numbers and arrays as Python's."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{value!r} is a {type(value).__name__}")
+
+
+def _problems(
+    model: type[BaseModel], data: JsonValue, errors: list[ErrorDetails], where: Keys, document: Document
+) -> Iterator[Problem]:
+    found: dict[Keys, list[ErrorDetails]] = {}
+    for error in errors:
+        found.setdefault(_path(error, data), []).append(error)
+    for path, those in found.items():
+        if any(len(other) > len(path) and other[: len(path)] == path for other in found):
+            continue  # another form of a union, which is not the one that was meant
+        key = those[0]["type"] in {"extra_forbidden", "missing"}
+        yield document.problem((*where, *path), _message(those, model), key=key)
+
+
+def _path(error: ErrorDetails, data: Any) -> Keys:  # noqa: ANN401
+    """Return the keys that lead to an error, without the names of types that pydantic puts between them."""
+    *inner, last = error["loc"] or ("",)
+    path: list[str | int] = []
+    for key in [*inner, last]:
+        try:
+            data = data[key]
+        except (KeyError, IndexError, TypeError):
+            continue
+        path.append(key)
+    if error["type"] == "missing":
+        path.append(last)
+    return tuple(path)
+
+
+def _message(errors: Sequence[ErrorDetails], model: type[BaseModel]) -> str:
+    """Return what is wrong with one value; several errors are the forms of a union, none of which fits."""
+    error = errors[0]
+    *outer, name = error["loc"] or ("",)
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            return f"unknown key{suggestion(str(name), _names(model, outer))}"
+        case "missing":
+            return "is missing"
+        case "value_error":
+            return str(context["error"])
+        case "too_long" | "too_short":
+            wanted = context.get("max_length", context.get("min_length"))
+            return f"must have {wanted} values, not {context['actual_length']}"
+    allowed = [one["msg"].removeprefix("Input should be ") for one in errors]
+    return f"must be {' or '.join(dict.fromkeys(allowed))}, not {_shown(error)}{_meant(error)}"
+
+
+def _meant(error: ErrorDetails) -> str:
+    """Return the nearest of the words that are allowed."""
+    words = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
+    hint = suggestion(str(error["input"]), words)
+    return hint if "did you mean" in hint else ""
+
+
+def _shown(error: ErrorDetails) -> str:
+    text = json.dumps(error["input"], default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _names(model: type[BaseModel], outer: Iterable[str | int]) -> list[str]:
+    """Return the fields of the models that a path leads to."""
+    models = [model]
+    for key in outer:
+        named = [one for one in models if one.__name__ == key]
+        fields = [one.model_fields[str(key)] for one in models if key in one.model_fields]
+        models = named or [inner for one in fields for inner in _models(one.annotation)] or models
+    return [name for one in models for name in one.model_fields]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - any type
+    """Return the models named in a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
