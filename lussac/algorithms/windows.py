@@ -1,0 +1,61 @@
+"""Sums over short windows of the traces, one per spike."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(nogil=True, cache=True)
+def add_windows(
+    traces: NDArray[np.number], starts: NDArray[np.int64], slots: NDArray[np.int64], sums: NDArray[np.float64]
+) -> None:
+    """Add the window of each spike to the sum of its unit.
+
+    Every sum is added up in the order of the spikes, so that it doesn't depend on how units are shared out to threads.
+
+    Parameters
+    ----------
+    traces
+        Samples x channels, C-contiguous.
+    starts
+        First sample of each spike's window.
+    slots
+        Row of `sums` that each spike belongs to.
+    sums
+        Units x samples of the window x channels; changed in place.
+    """
+    samples, channels = sums.shape[1], sums.shape[2]
+    for spike in range(len(starts)):
+        start, slot = starts[spike], slots[spike]
+        for sample in range(samples):
+            for channel in range(channels):
+                sums[slot, sample, channel] += traces[start + sample, channel]
+
+
+@njit(nogil=True, cache=True)
+def filtered_values(
+    traces: NDArray[np.number], starts: NDArray[np.int64], channels: NDArray[np.int64], taps: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the value of filtered traces at single points, without filtering the rest.
+
+    Parameters
+    ----------
+    traces
+        Samples x channels.
+    starts
+        First sample under the filter, for each point: the point less half of the taps.
+    channels
+        Channel of each point.
+    taps
+        Impulse response of the filter, reversed in time; symmetric ones need no reversal.
+
+    Returns
+    -------
+    float64, one value per point.
+    """
+    values = np.zeros(len(starts))
+    for point in range(len(starts)):
+        start, channel = starts[point], channels[point]
+        for tap in range(len(taps)):
+            values[point] += taps[tap] * traces[start + tap, channel]
+    return values

@@ -1,0 +1,450 @@
+"""Band-passed traces of one recording, its noise levels and the mean waveforms of its units.
+
+A mean waveform is filtered after the average, not before: a filter is linear, so that the mean of the filtered waveforms is
+the filtered mean, as long as the windows are wide enough for the filter's response. That spares filtering the recording.
+"""
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from spikeinterface.core import BaseRecording, BaseRecordingSegment, BaseSorting, BinaryRecordingExtractor
+from spikeinterface.core.job_tools import fix_job_kwargs
+from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
+
+from lussac.algorithms.templates import bandpass_margin, gaussian_bandpass
+from lussac.algorithms.windows import add_windows, filtered_values
+from lussac.params import WaveformExtraction
+from lussac.units import UnitRef
+
+Band = tuple[float | None, float | None]
+UNFILTERED: Band = (None, None)
+
+BLOCK = 1 << 14  # samples that are filtered at once, margins included
+CHUNK_BYTES = 1 << 25  # traces read at once
+SUMS_BYTES = 1 << 28  # sums of waveforms held at once; more units take more passes over the recording
+LONGEST_MARGIN = 1 << 12  # samples; with a longer filter it is cheaper to filter the recording once
+NOISE_CHUNKS, NOISE_SAMPLES, NOISE_SEED = 20, 10_000, 0
+MAD_OF_NORMAL = 0.6744897501960817  # median absolute deviation of the standard normal distribution
+ROOM_LEFT = 1 << 30  # bytes that a written band must leave free on the disk
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Templates:
+    """Mean waveforms of units.
+
+    Parameters
+    ----------
+    refs
+        The units, in the order of the sortings and of the units inside them.
+    means
+        Units x samples x channels, float32, in uV; zeros for a unit with no spike that could be used.
+    counts
+        Spikes that went into each mean.
+    before
+        Samples before the spike: its index inside the window.
+    noise
+        Median absolute deviation / 0.6745 of the band-passed traces, per channel, float32, in uV.
+    """
+
+    refs: tuple[UnitRef, ...]
+    means: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    before: int
+    noise: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Noise:
+    """Noise levels per channel, float32, in uV: from the median absolute deviation, and the plain standard deviation."""
+
+    mad: NDArray[np.float32]
+    sd: NDArray[np.float32]
+
+
+class Traces:
+    """The traces of a recording, filtered in different bands; what was computed once is kept.
+
+    All results are the same bytes for any number of jobs.
+
+    Parameters
+    ----------
+    recording
+        Never modified. Without gains its traces are taken to be in uV.
+    folder
+        For the band-passed copies; removed by whoever made it.
+    jobs
+        SpikeInterface's job kwargs; `n_jobs` threads are used.
+    log
+        Told what is filtered and written.
+    """
+
+    def __init__(self, recording: BaseRecording, folder: Path, jobs: Mapping[str, object], log: logging.Logger) -> None:
+        self.recording = recording
+        self._folder = folder
+        self._threads: int = fix_job_kwargs({"n_jobs": jobs.get("n_jobs", 1)})["n_jobs"]
+        self._log = log
+        self._bands: dict[Band, BaseRecording] = {}
+        self._noise: dict[Band, Noise] = {}
+
+    def band(self, band: Band | None) -> BaseRecording:
+        """Return the recording band-passed by a Gaussian filter; written to the scratch folder on the first call.
+
+        Parameters
+        ----------
+        band
+            Low and high cutoff in Hz, each may be None; None for the recording itself.
+
+        Returns
+        -------
+        A recording with the same channels and segments, in int16 with the gains of the recording where that is int16, else in
+        float32. Where the disk has no room for it, it is filtered whenever it is read: the same values, more slowly.
+        """
+        key = _cutoffs(band)
+        if key == UNFILTERED:
+            return self.recording
+        if key not in self._bands:
+            self._bands[key] = self._written(_BandpassRecording(self.recording, key), key)
+        return self._bands[key]
+
+    def noise(self, band: Band | None) -> NDArray[np.float32]:
+        """Return the noise of the band-passed traces: median absolute deviation / 0.6745 per channel, float32, in uV.
+
+        It is the mean over random stretches of the recording, as in SpikeInterface's `get_noise_levels`.
+        """
+        return self._noise_levels(_cutoffs(band)).mad
+
+    def noise_sd(self, band: Band | None) -> NDArray[np.float32]:
+        """Return the standard deviation of the band-passed traces per channel, float32, in uV, from the same stretches."""
+        return self._noise_levels(_cutoffs(band)).sd
+
+    def templates(self, sortings: Mapping[str, BaseSorting], extraction: WaveformExtraction, seed: int) -> Templates:
+        """Return the mean waveforms of all units of all sortings, from one pass over the recording.
+
+        Parameters
+        ----------
+        sortings
+            Their units are taken in the order given.
+        extraction
+            The window, the number of random spikes per unit and the band.
+        seed
+            For the choice of spikes. A unit's spikes depend on the seed, the names of its sorting and of itself, and on nothing
+            else. Spikes whose window leaves their segment are not used.
+        """
+        band = _cutoffs(extraction.filter_band)
+        before, after = self._samples(extraction.ms_before), max(self._samples(extraction.ms_after), 1)
+        refs = tuple(UnitRef(name, unit) for name, sorting in sortings.items() for unit in sorting.unit_ids.tolist())
+        spikes = _Spikes.of(sortings).within(self._durations(), before, after).drawn(refs, extraction.max_spikes_per_unit, seed)
+        counts = spikes.counts(len(refs))
+        source, margin = self._source(band)
+        shape = (before + after + 2 * margin, source.get_num_channels())
+        means = np.zeros((len(refs), before + after, shape[1]), dtype=np.float32)
+        batch = max(1, SUMS_BYTES // (8 * shape[0] * shape[1]))
+        for first in range(0, len(refs), batch):
+            sums = np.zeros((min(batch, len(refs) - first), *shape))
+            stop = first + len(sums)
+            self._add_windows(source, spikes.of_slots(first, stop), before + margin, sums)
+            sums /= np.maximum(counts[first:stop, None, None], 1)
+            means[first:stop] = self._filtered(sums, band, margin)
+        means[counts == 0] = 0
+        return Templates(refs, means, counts, before, self.noise(band))
+
+    def values(
+        self, sorting: BaseSorting, band: Band | None, channels: NDArray[np.int64], shifts: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the band-passed traces at every spike, on one channel per unit.
+
+        Parameters
+        ----------
+        sorting
+            The spikes, in the order of its spike vector.
+        band
+            As for `band`.
+        channels, shifts
+            For each unit its channel, and how many samples after the spike to look; not beyond the border of a segment.
+
+        Returns
+        -------
+        float32, one value per spike, in uV.
+        """
+        cutoffs = _cutoffs(band)
+        source, margin = self._source(cutoffs)
+        taps = self._impulse_response(cutoffs, margin)
+        spikes = _Spikes.of({"": sorting})
+        channel = channels[spikes.slots]
+        sample = np.clip(spikes.samples + shifts[spikes.slots], 0, self._durations()[spikes.segments] - 1)
+        reach = margin + int(np.abs(shifts).max(initial=0))
+        values = np.empty(len(sample))
+        with ThreadPoolExecutor(self._threads) as pool:
+            for segment, start, stop in _chunks(source):
+                chosen = spikes.between(segment, start, stop)
+                traces = _read(source, segment, start - reach, stop + reach)
+                starts = sample[chosen] - margin - (start - reach)
+                parts = np.array_split(np.arange(len(starts)), self._threads)
+                found = pool.map(
+                    filtered_values, *zip(*((traces, starts[p], channel[chosen][p], taps) for p in parts), strict=True)
+                )
+                values[chosen] = np.concatenate(list(found))
+        gains, offsets = _scaling(source)
+        return (values * gains[channel] + taps.sum() * offsets[channel]).astype(np.float32)
+
+    def _samples(self, milliseconds: float) -> int:
+        return round(milliseconds * 1e-3 * self.recording.sampling_frequency)
+
+    def _durations(self) -> NDArray[np.int64]:
+        segments = range(self.recording.get_num_segments())
+        return np.array([self.recording.get_num_samples(segment) for segment in segments], dtype=np.int64)
+
+    def _source(self, band: Band) -> tuple[BaseRecording, int]:
+        """Return where to read windows that are filtered afterwards, and by how much wider they must be on each side."""
+        margin = _margin(self.recording, band)
+        return (self.recording, margin) if margin <= LONGEST_MARGIN else (self.band(band), 0)
+
+    def _add_windows(self, source: BaseRecording, spikes: "_Spikes", before: int, sums: NDArray[np.float64]) -> None:
+        reach = sums.shape[1]
+        with ThreadPoolExecutor(self._threads) as pool:
+            for segment, start, stop in _chunks(source):
+                chosen = spikes.between(segment, start, stop)
+                if chosen.start == chosen.stop:
+                    continue
+                traces = _read(source, segment, start - reach, stop + reach)
+                starts = spikes.samples[chosen] - before - (start - reach)
+                slots = spikes.slots[chosen]
+                # a unit belongs to one thread, which adds its spikes up in their order: the sums don't depend on the threads
+                mine = [slots % self._threads == thread for thread in range(self._threads)]
+                list(pool.map(add_windows, *zip(*((traces, starts[own], slots[own], sums) for own in mine), strict=True)))
+
+    def _filtered(self, means: NDArray[np.float64], band: Band, margin: int) -> NDArray[np.float32]:
+        """Scale mean windows (units x samples x channels) to uV, filter them and cut the margins off."""
+        units, width, channels = means.shape
+        gains, offsets = _scaling(self.recording)
+        columns = np.moveaxis(means * gains + offsets, 1, 0).reshape(width, units * channels)
+        if margin:
+            columns = gaussian_bandpass(columns, self.recording.sampling_frequency, *band, workers=self._threads)
+        cut = columns.reshape(width, units, channels)[margin : width - margin]
+        return np.moveaxis(cut, 0, 1).astype(np.float32)
+
+    def _impulse_response(self, band: Band, margin: int) -> NDArray[np.float64]:
+        impulse = np.zeros((2 * margin + 1, 1))
+        impulse[margin] = 1
+        if margin:
+            impulse = gaussian_bandpass(impulse, self.recording.sampling_frequency, *band)
+        return impulse[:, 0].astype(np.float64)
+
+    def _noise_levels(self, band: Band) -> Noise:
+        if band not in self._noise:
+            with ThreadPoolExecutor(self._threads) as pool:
+                levels = list(pool.map(lambda place: self._levels_of(band, *place), self._noise_places()))
+            mad, sd = np.mean(levels, axis=0) if levels else np.zeros((2, self.recording.get_num_channels()))
+            self._noise[band] = Noise(mad.astype(np.float32), sd.astype(np.float32))
+        return self._noise[band]
+
+    def _noise_places(self) -> list[tuple[int, int, int]]:
+        """Return random stretches as segment, start and stop; all there is where a segment is short."""
+        rng = np.random.default_rng(NOISE_SEED)
+        places = []
+        for segment, duration in enumerate(self._durations().tolist()):
+            last = max(duration - NOISE_SAMPLES, 0)
+            starts = np.unique(rng.integers(0, last, NOISE_CHUNKS, endpoint=True))
+            places += [(segment, start, min(start + NOISE_SAMPLES, duration)) for start in starts.tolist() if duration]
+        return places
+
+    def _levels_of(self, band: Band, segment: int, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the noise of a stretch per channel: median absolute deviation / 0.6745, and standard deviation."""
+        margin = _margin(self.recording, band)
+        gains, offsets = _scaling(self.recording)
+        traces = _read(self.recording, segment, start - margin, stop + margin) * gains + offsets
+        if margin:
+            traces = gaussian_bandpass(traces, self.recording.sampling_frequency, *band)[margin : len(traces) - margin]
+        mad = np.median(np.abs(traces - np.median(traces, axis=0)), axis=0) / MAD_OF_NORMAL
+        return mad, traces.std(axis=0, dtype=np.float64)
+
+    def _written(self, filtered: "_BandpassRecording", band: Band) -> BaseRecording:
+        """Return a copy on the disk, or the recording that is given where there is no room."""
+        size = filtered.get_total_memory_size()
+        name = f"the recording filtered from {band[0] or 0:g} to {band[1] or filtered.sampling_frequency / 2:g} Hz"
+        if shutil.disk_usage(self._folder).free < size + ROOM_LEFT:
+            self._log.warning("No room in %s for %s (%.1f GB): it is filtered at every use.", self._folder, name, size / 1e9)
+            return filtered
+        self._log.info("Writing %s (%.1f GB).", name, size / 1e9)
+        folder = self._folder / f"band-{band[0]}-{band[1]}"
+        folder.mkdir()
+        files = [filtered.write_segment(segment, folder, self._threads) for segment in range(filtered.get_num_segments())]
+        written = BinaryRecordingExtractor(
+            file_paths=files,
+            sampling_frequency=filtered.sampling_frequency,
+            dtype=filtered.dtype,
+            num_channels=filtered.get_num_channels(),
+            channel_ids=filtered.channel_ids,
+        )
+        filtered.copy_metadata(written)
+        return written
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Spikes:
+    """Spikes of several units, sorted by segment, then by time. The slot is the unit's place among all units."""
+
+    segments: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    slots: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sortings: Mapping[str, BaseSorting]) -> Self:
+        columns, first = [np.empty((3, 0), dtype=np.int64)], 0
+        for sorting in sortings.values():
+            vector = sorting.to_spike_vector()
+            columns.append(np.stack((vector["segment_index"], vector["sample_index"], vector["unit_index"] + first)))
+            first += sorting.get_num_units()
+        segments, samples, slots = np.concatenate(columns, axis=1).astype(np.int64)
+        order = np.lexsort((samples, segments))
+        return cls(segments[order], samples[order], slots[order])
+
+    def taken(self, which: NDArray[np.bool_]) -> Self:
+        return type(self)(self.segments[which], self.samples[which], self.slots[which])
+
+    def of_slots(self, first: int, stop: int) -> Self:
+        """Return the spikes of a range of units, whose slots then start at 0."""
+        chosen = self.taken((self.slots >= first) & (self.slots < stop))
+        return type(self)(chosen.segments, chosen.samples, chosen.slots - first)
+
+    def counts(self, units: int) -> NDArray[np.int64]:
+        return np.bincount(self.slots, minlength=units).astype(np.int64)
+
+    def between(self, segment: int, start: int, stop: int) -> slice:
+        """Return where the spikes of a stretch of one segment are."""
+        first, last = np.searchsorted(self.segments, (segment, segment + 1))
+        inside = first + np.searchsorted(self.samples[first:last], (start, stop))
+        return slice(int(inside[0]), int(inside[1]))
+
+    def within(self, durations: NDArray[np.int64], before: int, after: int) -> Self:
+        """Return the spikes whose window lies inside their segment."""
+        return self.taken((self.samples >= before) & (self.samples + after <= durations[self.segments]))
+
+    def drawn(self, refs: tuple[UnitRef, ...], most: int, seed: int) -> Self:
+        """Return at most so many random spikes of each unit."""
+        by_unit = np.argsort(self.slots, kind="stable")
+        stops = np.cumsum(self.counts(len(refs)))
+        keep = np.ones(len(self.slots), dtype=bool)
+        for ref, stop, count in zip(refs, stops, self.counts(len(refs)), strict=True):
+            if count > most:
+                mine = by_unit[stop - count : stop]
+                keep[mine] = False
+                keep[_generator(ref, seed).choice(mine, most, replace=False)] = True
+        return self.taken(keep)
+
+
+class _BandpassRecording(BasePreprocessor):
+    """A recording that is filtered when it is read.
+
+    It is filtered in blocks that start at fixed places, so that a sample has the same value whatever stretch it is read in.
+    """
+
+    def __init__(self, recording: BaseRecording, band: Band) -> None:
+        as_integers = recording.dtype == np.int16 and recording.has_scaleable_traces()
+        super().__init__(recording, dtype="int16" if as_integers else "float32")
+        if band[0] is not None and recording.has_scaleable_traces():
+            self.set_channel_offsets(0.0)  # the filter takes constants away
+        for segment in recording.segments:
+            self.add_recording_segment(_BandpassSegment(segment, recording, len(self.segments), band, self.dtype))
+        self._kwargs = {"recording": recording, "band": band}
+
+    def write_segment(self, index: int, folder: Path, threads: int) -> Path:
+        """Write the filtered traces of a segment, samples x channels, and return the file."""
+        file = folder / f"traces{index}.raw"
+        file.touch()
+        segment = self.segments[index]
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda number: segment.write_block(number, file), range(segment.count_blocks())))
+        return file
+
+
+class _BandpassSegment(BasePreprocessorSegment):
+    def __init__(self, parent: BaseRecordingSegment, recording: BaseRecording, index: int, band: Band, dtype: np.dtype) -> None:
+        super().__init__(parent)
+        self._recording, self._index, self._band, self._dtype = recording, index, band, dtype
+        self._margin = _margin(recording, band)
+        self._step = max(BLOCK, 1 << (4 * self._margin).bit_length()) - 2 * self._margin
+
+    def count_blocks(self) -> int:
+        return -(-self.get_num_samples() // self._step)
+
+    def block(self, number: int) -> NDArray[np.number]:
+        """Return the filtered traces of one block, samples x channels."""
+        start = number * self._step
+        traces = _read(self._recording, self._index, start - self._margin, start + self._step + self._margin)
+        filtered = gaussian_bandpass(traces, self._recording.sampling_frequency, *self._band)
+        filtered = filtered[self._margin : self._margin + min(self._step, self.get_num_samples() - start)]
+        if self._dtype.kind == "i":
+            limits = np.iinfo(self._dtype)
+            filtered = np.clip(np.rint(filtered), limits.min, limits.max)
+        return filtered.astype(self._dtype)
+
+    def write_block(self, number: int, file: Path) -> None:
+        block = self.block(number)
+        with file.open("r+b") as stream:
+            stream.seek(number * self._step * block.shape[1] * block.itemsize)
+            stream.write(block.tobytes())
+
+    def get_traces(
+        self, start_frame: int | None, end_frame: int | None, channel_indices: NDArray[np.int64] | slice | None
+    ) -> NDArray[np.number]:
+        start = start_frame or 0
+        stop = self.get_num_samples() if end_frame is None else end_frame
+        first, last = start // self._step, -(-stop // self._step)
+        blocks = [self.block(number) for number in range(first, max(last, first + 1))]
+        traces = np.concatenate(blocks)[start - first * self._step : stop - first * self._step]
+        return traces if channel_indices is None else traces[:, channel_indices]
+
+
+def unit_seed(ref: UnitRef, seed: int) -> int:
+    """Return a seed for one unit's random choices that doesn't depend on the other units."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{ref.sorting}/{ref.unit}".encode()).digest()[:8])
+
+
+def _generator(ref: UnitRef, seed: int) -> np.random.Generator:
+    return np.random.default_rng(unit_seed(ref, seed))
+
+
+def _cutoffs(band: Band | None) -> Band:
+    """Return a band in its one form: a low cutoff of 0 lets everything pass, as None does."""
+    return (band[0] or None, band[1]) if band else UNFILTERED
+
+
+def _margin(recording: BaseRecording, band: Band) -> int:
+    return 0 if band == UNFILTERED else bandpass_margin(recording.sampling_frequency, band[0])
+
+
+def _scaling(recording: BaseRecording) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return gains and offsets to uV, per channel."""
+    channels = recording.get_num_channels()
+    if not recording.has_scaleable_traces():
+        return np.ones(channels), np.zeros(channels)
+    return np.asarray(recording.get_channel_gains(), float), np.asarray(recording.get_channel_offsets(), float)
+
+
+def _chunks(recording: BaseRecording) -> Iterator[tuple[int, int, int]]:
+    """Yield segment, start and stop of stretches that fit into memory."""
+    size = max(CHUNK_BYTES // (recording.dtype.itemsize * recording.get_num_channels()), 1)
+    for segment in range(recording.get_num_segments()):
+        duration = recording.get_num_samples(segment)
+        for start in range(0, duration, size):
+            yield segment, start, min(start + size, duration)
+
+
+def _read(recording: BaseRecording, segment: int, start: int, stop: int) -> NDArray[np.number]:
+    """Return raw traces, samples x channels, as a copy; beyond its borders the segment goes on with its last value."""
+    duration = recording.get_num_samples(segment)
+    inside = (min(max(start, 0), duration), min(max(stop, 0), duration))
+    traces = recording.get_traces(segment_index=segment, start_frame=inside[0], end_frame=inside[1])
+    padding = (inside[0] - start, stop - inside[1])
+    if any(padding):
+        return np.pad(traces, (padding, (0, 0)), mode="edge")
+    return np.array(traces, order="C")
