@@ -24,6 +24,7 @@ from lussac.errors import FolderError
 
 MARKER = "LUSSAC-RUN"
 MARKER_TEXT = "Lussac writes its logs here and may delete this folder when overwrite_logs is true.\n"
+SCRATCH_TEXT = "Lussac made this folder for a run and removes it when the run ends.\n"
 LOCK = "lock"
 MANIFEST = "manifest.json"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -323,3 +324,38 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def scratch_folder(tmp_folder: Path, logs_folder: Path) -> Iterator[Path]:
+    """Give an empty folder for what needs not be kept; removed at the end, however the block ends.
+
+    Parameters
+    ----------
+    tmp_folder
+        Removed as well if a run of ours made it and nothing else is in it.
+    logs_folder
+        Names the folder, so that a run finds and removes what a killed run of the same logs folder left.
+    """
+    remove_scratch(tmp_folder, logs_folder)
+    own = _scratch_of(tmp_folder, logs_folder)
+    with explained(tmp_folder):
+        is_new = not tmp_folder.exists()
+        own.mkdir(parents=True)
+        if is_new:
+            (tmp_folder / MARKER).write_text(SCRATCH_TEXT)
+    try:
+        yield own
+    finally:
+        remove_scratch(tmp_folder, logs_folder)
+
+
+def remove_scratch(tmp_folder: Path, logs_folder: Path) -> None:
+    """Remove what `scratch_folder` made."""
+    shutil.rmtree(_scratch_of(tmp_folder, logs_folder), ignore_errors=True)
+    if (tmp_folder / MARKER).is_file() and [path.name for path in tmp_folder.iterdir()] == [MARKER]:
+        shutil.rmtree(tmp_folder, ignore_errors=True)
+
+
+def _scratch_of(tmp_folder: Path, logs_folder: Path) -> Path:
+    return tmp_folder / f"lussac-{hashlib.sha256(str(logs_folder.absolute()).encode()).hexdigest()[:8]}"

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import json
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lussac.errors import FolderError
-from lussac.store import LOCK, MANIFEST, MARKER, Store, content_key, explained, write_atomically
+from lussac.store import LOCK, MANIFEST, MARKER, Store, content_key, explained, scratch_folder, write_atomically
 
 KEY = content_key({"kind": "test"})
 
@@ -195,3 +196,39 @@ def test_write_atomically_replaces(tmp_path):
     write_atomically(tmp_path / "a.json", "2")
     assert (tmp_path / "a.json").read_text() == "2"
     assert [path.name for path in Path(tmp_path).iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError, KeyboardInterrupt])
+def test_scratch_folder_is_removed_however_the_run_ends(tmp_path, error):
+    with contextlib.suppress(RuntimeError, KeyboardInterrupt), scratch_folder(tmp_path / "a" / "tmp", tmp_path / "logs") as own:
+        (own / "traces").write_text("x")
+        if error:
+            raise error
+    assert not (tmp_path / "a" / "tmp").exists()
+
+
+def test_scratch_folder_that_was_there_stays_with_what_is_in_it(tmp_path):
+    (tmp_path / "precious").write_text("x")
+    with scratch_folder(tmp_path, tmp_path / "logs") as own:
+        (own / "traces").write_text("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_scratch_of_a_killed_run_is_removed_by_the_next(tmp_path):
+    tmp, logs = tmp_path / "tmp", tmp_path / "logs"
+    with scratch_folder(tmp, logs) as own:
+        shutil.copytree(tmp, tmp_path / "copy")
+    shutil.copytree(tmp_path / "copy", tmp)
+    (own / "left").write_text("x")
+    with scratch_folder(tmp, logs) as again:
+        assert own == again
+        assert not list(own.iterdir())
+    assert not tmp.exists()
+
+
+def test_scratch_folder_shared_by_two_runs_goes_with_the_last(tmp_path):
+    with scratch_folder(tmp_path / "tmp", tmp_path / "1") as first:
+        with scratch_folder(tmp_path / "tmp", tmp_path / "2"):
+            pass
+        assert first.is_dir()
+    assert not (tmp_path / "tmp").exists()
