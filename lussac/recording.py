@@ -240,8 +240,8 @@ def _attach_probe(recording: BaseRecording, file: Path, log: logging.Logger) -> 
     if not np.array_equal(indices, np.arange(channels)):
         raise InputError(
             f"The recording has {channels} channels, but the probe {file} has {group.get_contact_count()} contacts, "
-            f"{len(indices)} of them wired to a channel. Give a probe whose device_channel_indices are 0 to {channels - 1}, each once "
-            "(-1 for a contact that was not recorded)."
+            f"{len(indices)} of them wired to a channel. Give a probe whose device_channel_indices are 0 to {channels - 1}, "
+            "each once (-1 for a contact that was not recorded)."
         )
     recording.set_probegroup(group)
 
