@@ -226,17 +226,15 @@ class Traces:
         units, width, channels = means.shape
         gains, offsets = _scaling(self.recording)
         columns = np.moveaxis(means * gains + offsets, 1, 0).reshape(width, units * channels)
-        if margin:
-            columns = gaussian_bandpass(columns, self.recording.sampling_frequency, *band, workers=self._threads)
-        cut = columns.reshape(width, units, channels)[margin : width - margin]
-        return np.moveaxis(cut, 0, 1).astype(np.float32)
+        used = band if margin else UNFILTERED
+        filtered = gaussian_bandpass(columns, self.recording.sampling_frequency, *used, workers=self._threads)
+        return np.moveaxis(filtered.reshape(width, units, channels)[margin : width - margin], 0, 1)
 
     def _impulse_response(self, band: Band, margin: int) -> NDArray[np.float64]:
         impulse = np.zeros((2 * margin + 1, 1))
         impulse[margin] = 1
-        if margin:
-            impulse = gaussian_bandpass(impulse, self.recording.sampling_frequency, *band)
-        return impulse[:, 0].astype(np.float64)
+        used = band if margin else UNFILTERED
+        return gaussian_bandpass(impulse, self.recording.sampling_frequency, *used)[:, 0].astype(np.float64)
 
     def _noise_levels(self, band: Band) -> Noise:
         if band not in self._noise:
@@ -260,9 +258,8 @@ class Traces:
         """Return the noise of a stretch per channel: median absolute deviation / 0.6745, and standard deviation."""
         margin = _margin(self.recording, band)
         gains, offsets = _scaling(self.recording)
-        traces = _read(self.recording, segment, start - margin, stop + margin) * gains + offsets
-        if margin:
-            traces = gaussian_bandpass(traces, self.recording.sampling_frequency, *band)[margin : len(traces) - margin]
+        scaled = _read(self.recording, segment, start - margin, stop + margin) * gains + offsets
+        traces = gaussian_bandpass(scaled, self.recording.sampling_frequency, *band)[margin : len(scaled) - margin]
         mad = np.median(np.abs(traces - np.median(traces, axis=0)), axis=0) / MAD_OF_NORMAL
         return mad, traces.std(axis=0, dtype=np.float64)
 
@@ -419,7 +416,7 @@ def _cutoffs(band: Band | None) -> Band:
 
 
 def _margin(recording: BaseRecording, band: Band) -> int:
-    return 0 if band == UNFILTERED else bandpass_margin(recording.sampling_frequency, band[0])
+    return bandpass_margin(recording.sampling_frequency, *band)
 
 
 def _scaling(recording: BaseRecording) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
