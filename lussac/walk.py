@@ -18,7 +18,6 @@ from lussac.provenance import NUMERIC_LIBRARIES, versions
 from lussac.store import Committed, Store, content_key
 from lussac.units import Selector
 
-MERGED = "merged_sorting"
 SORTINGS = "sortings"
 EXPORTS = "exports.json"
 

@@ -16,7 +16,7 @@ LAYERS = (
     ("recording", "sortings", "analyses", "traces", "quality"),
     ("sorters", "images", "modules", "params_examples"),
     ("plan",),
-    ("walk", "pipeline", "report"),
+    ("walk", "perform", "sorter_stage", "pipeline", "report"),
     ("console", "demo", "cli", "__init__", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 from spikeinterface.core import BaseRecording, BaseSorting
@@ -79,7 +79,7 @@ class Outcome:
 
     sortings: Sortings
     decisions: tuple[Decision, ...] = ()
-    arrays: Mapping[str, NDArray] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     exports: tuple[Path, ...] = ()
 
 

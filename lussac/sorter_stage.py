@@ -1,0 +1,174 @@
+"""The sorters of a run: what is finished is taken again, the others run side by side."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from spikeinterface.core import BaseSorting
+
+from lussac import recording as rec
+from lussac import sorters
+from lussac import sortings as srt
+from lussac.errors import InterruptedRunError, LussacError, SorterError
+from lussac.params import SorterParams
+from lussac.perform import Materials
+from lussac.provenance import Provenance
+from lussac.sorters import Finished, SorterJob, Stale
+from lussac.store import content_key
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """News of one sorter or pass.
+
+    Parameters
+    ----------
+    name
+        Of the analysis that a sorter makes, or the label of the pass.
+    state
+        What it does.
+    text
+        The newest line that the sorter wrote, or the result in one clause.
+    """
+
+    name: str
+    state: Literal["waiting", "running", "done", "reused", "failed"]
+    text: str = ""
+
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SorterStage:
+    """Runs the sorters of the params.
+
+    Parameters
+    ----------
+    runs
+        By the name of the analysis that each makes.
+    materials
+        The recording that all start from.
+    base
+        The folder of params.json.
+    engine
+        Where to run; None to choose.
+    cores
+        To be shared by the sorters.
+    keep_stale
+        Take a result although something else made it.
+    allow_failed
+        Go on without those that fail.
+    provenance, watch, log
+        Told what happens.
+    """
+
+    runs: Mapping[str, SorterParams]
+    materials: Materials
+    base: Path
+    engine: str | None
+    cores: int
+    keep_stale: bool
+    allow_failed: bool
+    provenance: Provenance
+    watch: Watch
+    log: logging.Logger
+
+    def run(self) -> tuple[dict[str, BaseSorting], dict[str, str]]:
+        """Return the sortings by name, and the messages of the sorters that failed.
+
+        Raises
+        ------
+        SorterError
+            Some failed and that isn't allowed; the others are kept and not run again.
+        EngineError
+            Nothing here can run one of them; raised before any starts.
+        """
+        jobs = [self._prepared(name) for name in self.runs]
+        found = {job.name: result for job in jobs if (result := self._found(job)) is not None}
+        made = self._sorted([job for job in jobs if job.name not in found])
+        failed = {name: str(error) for name, error in made.items() if isinstance(error, LussacError)}
+        if failed and not self.allow_failed:
+            kept = len(jobs) - len(failed)
+            raise SorterError(
+                "\n".join(failed.values()) + f"\n{kept} of {len(jobs)} sorters finished; they are kept and not run again. "
+                "Repair what failed and run again, or go on without it: --allow-failed-sorters."
+            )
+        finished = found | {name: result for name, result in made.items() if isinstance(result, Finished)}
+        return {name: self._loaded(name, finished[name]) for name in self.runs if name in finished}, failed
+
+    def _prepared(self, name: str) -> SorterJob:
+        fingerprint = self._fingerprint(name)
+        folder = self.materials.folder_of(fingerprint)
+        return sorters.prepare(name, self.runs[name], folder, fingerprint, engine=self.engine, base=self.base)
+
+    def _fingerprint(self, name: str) -> str:
+        """Return what identifies the recording after the sorter's own preprocessing."""
+        steps = [[key, arguments] for key, arguments in self.runs[name].preprocessing.items()]
+        before = self.materials.recording_hash
+        return content_key({"recording": before, "steps": steps}) if steps else before
+
+    def _found(self, job: SorterJob) -> Finished | None:
+        result = sorters.find(job)
+        if isinstance(result, Stale):
+            differences = "; ".join(result.differences)
+            if not self.keep_stale:
+                self.log.info("%s is sorted again: %s.", job.name, differences)
+                return None
+            self.log.warning("%s is kept (--keep-stale) although it was made otherwise: %s.", job.name, differences)
+            self._tell(job.name, "reused", result.finished, "stale")
+            return result.finished
+        if result is not None:
+            self._tell(job.name, "reused", result, "reused")
+        return result
+
+    def _sorted(self, jobs: list[SorterJob]) -> dict[str, Finished | LussacError]:
+        """Run what isn't finished yet."""
+        if not jobs:
+            return {}
+        for engine in {job.engine.name: job.engine for job in jobs}.values():
+            for line in engine.reap():
+                self.log.info("%s", line)
+        for job in jobs:
+            self._write_recording(job)
+            self.log.info("%s: %s on %s (%s), image %s.", job.name, job.sorter, job.engine.name, job.why, job.image.rootfs)
+            self.watch(Progress(job.name, "waiting"))
+        made = sorters.sort_all(jobs, self.cores, None, self._progress, threading.Event())
+        for job in jobs:
+            self._tell_end(job, made[job.name])
+        return made
+
+    def _write_recording(self, job: SorterJob) -> None:
+        recording = self.materials.recording
+        steps = self.runs[job.name].preprocessing
+        if steps:
+            recording = rec.preprocess(recording, steps, self.log, base=self.base, jobs=self.materials.jobs)
+        self.materials.written(recording, self._fingerprint(job.name))
+
+    def _progress(self, name: str, line: str) -> None:
+        self.watch(Progress(name, "running", line))
+
+    def _tell_end(self, job: SorterJob, result: Finished | LussacError) -> None:
+        if isinstance(result, InterruptedRunError):
+            raise result
+        if isinstance(result, Finished):
+            self._tell(job.name, "done", result, "done")
+            return
+        self.log.error("%s", result)
+        self.watch(Progress(job.name, "failed", str(result)))
+        self.provenance.add("sorter", name=job.name, sorter=job.sorter, key=job.key, outcome="failed", message=str(result))
+
+    def _tell(self, name: str, state: Literal["done", "reused"], result: Finished, outcome: str) -> None:
+        units = result.record["units"]
+        self.log.info("%s: %s units, %s, %s.", name, units, outcome, result.folder)
+        self.watch(Progress(name, state, f"{units} units"))
+        self.provenance.add("sorter", **{**result.record, "name": name, "outcome": outcome})
+
+    def _loaded(self, name: str, result: Finished) -> BaseSorting:
+        sorting, notes = srt.check(name, result.load(), self.materials.source)
+        for note in notes:
+            self.log.warning("%s", note)
+        return sorting
