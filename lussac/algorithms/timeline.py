@@ -44,7 +44,7 @@ class Timeline:
         segment_index, sample_index
             Integers, of one shape or a segment for all.
         """
-        return self.starts[np.asarray(segment_index)] + np.asarray(sample_index, dtype=np.int64)
+        return self.starts[np.asarray(segment_index, dtype=np.int64)] + np.asarray(sample_index, dtype=np.int64)
 
     def restore(self, positions: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return segment and sample of positions; the inverse of `flatten`.
