@@ -205,37 +205,54 @@ class Params(Strict):
     """What is done with the analyses."""
 
 
-def read(path: str | Path) -> tuple[Params, Document]:
-    """Read a params.json.
+def read(path: str | Path) -> Document:
+    """Read a params.json; its values are checked by `check`.
 
     Raises
     ------
     InputError
         Where the file can't be read.
     ParamsError
-        With every problem found.
+        Where it is no JSON with comments.
     """
     file = str(path)
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}. Give the path of a params.json; `lussac init` writes one.") from error
-    return _checked(jsonc.parse(_decoded(content, file), file))
+    return _in_folder(jsonc.parse(_decoded(content, file), file))
 
 
-def from_dict(mapping: Mapping[str, Any], base: str | Path) -> tuple[Params, Document]:
+def from_dict(mapping: Mapping[str, Any], base: str | Path) -> Document:
     """Take params as a dict; relative paths and ``$PARAMS_FOLDER`` mean the folder ``base``.
 
     Raises
     ------
     ParamsError
-        With every problem found.
+        Where a value is something that JSON can't hold.
     """
     try:
         text = json.dumps(mapping, default=_plain, allow_nan=False, indent=2)
     except (TypeError, ValueError) as error:
         raise ParamsError("params", [Problem(0, 0, "", f"{error}; params hold only what JSON can hold")]) from error
-    return _checked(Document("params", Path(base).absolute(), text, json.loads(text)))
+    return _in_folder(Document("params", Path(base).absolute(), text, json.loads(text)))
+
+
+def check(document: Document) -> tuple[Params, tuple[Problem, ...]]:
+    """Check the four sections.
+
+    Returns
+    -------
+    The part of the params that is right, and every problem with the rest. What is left out is so little that the checks that
+    follow find what else is wrong.
+    """
+    problems: tuple[Problem, ...] = ()
+    data = document.data
+    while isinstance(checked := _validated(Params, data, document), dict):
+        problems = problems or _located(checked, Params, (), document)
+        for path in checked:
+            data = _without(data, path)
+    return checked, problems
 
 
 def validate(model: type[M], data: Any, where: Keys, document: Document) -> M | tuple[Problem, ...]:  # noqa: ANN401
@@ -256,10 +273,8 @@ def validate(model: type[M], data: Any, where: Keys, document: Document) -> M | 
     -------
     The model with the values, or every problem found.
     """
-    try:
-        return model.model_validate_json(json.dumps(data), strict=True, context={"base": document.base})
-    except ValidationError as error:
-        return tuple(_problems(model, data, error.errors(include_url=False), where, document))
+    checked = _validated(model, data, document)
+    return _located(checked, model, where, document) if isinstance(checked, dict) else checked
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -277,17 +292,13 @@ def _decoded(content: bytes, file: str) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         before = content[: error.start].decode(encoding, "replace")
-        place = before.count("\n") + 1, error.start - before.rfind("\n")
+        place = before.count("\n") + 1, len(before) - before.rfind("\n")
         message = f"the byte 0x{content[error.start]:02x} is no {error.encoding}; save the file as UTF-8"
         raise ParamsError(file, [Problem(*place, "", message)]) from None
 
 
-def _checked(document: Document) -> tuple[Params, Document]:
-    document = document.map_strings(lambda text: text.replace(PARAMS_FOLDER, str(document.base)))
-    params = validate(Params, document.data, (), document)
-    if isinstance(params, tuple):
-        raise ParamsError(document.file, params)
-    return params, document
+def _in_folder(document: Document) -> Document:
+    return document.map_strings(lambda text: text.replace(PARAMS_FOLDER, str(document.base)))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a caller puts into a dict
@@ -299,17 +310,41 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a caller puts into a d
     raise TypeError(f"{value!r} is a {type(value).__name__}")
 
 
-def _problems(
-    model: type[BaseModel], data: JsonValue, errors: list[ErrorDetails], where: Keys, document: Document
-) -> Iterator[Problem]:
+def _validated(model: type[M], data: JsonValue, document: Document) -> M | dict[Keys, list[ErrorDetails]]:
+    try:
+        return model.model_validate_json(json.dumps(data), strict=True, context={"base": document.base})
+    except ValidationError as error:
+        return _by_path(error.errors(include_url=False), data)
+
+
+def _by_path(errors: Iterable[ErrorDetails], data: JsonValue) -> dict[Keys, list[ErrorDetails]]:
+    """Group errors by the keys that lead to what is wrong."""
     found: dict[Keys, list[ErrorDetails]] = {}
     for error in errors:
         found.setdefault(_path(error, data), []).append(error)
-    for path, those in found.items():
-        if any(len(other) > len(path) and other[: len(path)] == path for other in found):
-            continue  # another form of a union, which is not the one that was meant
-        key = those[0]["type"] in {"extra_forbidden", "missing"}
-        yield document.problem((*where, *path), _message(those, model), key=key)
+    # what is wrong around something wrong is another form of a union, not the one that was meant
+    return {path: those for path, those in found.items() if not any(other[: len(path)] == path != other for other in found)}
+
+
+def _located(
+    faults: Mapping[Keys, Sequence[ErrorDetails]], model: type[BaseModel], where: Keys, document: Document
+) -> tuple[Problem, ...]:
+    return tuple(
+        document.problem((*where, *path), _message(errors, model), key=errors[0]["type"] in {"extra_forbidden", "missing"})
+        for path, errors in faults.items()
+    )
+
+
+def _without(data: Any, path: Keys) -> dict[str, Any]:  # noqa: ANN401
+    """Return a copy that lacks the value at a path, or, where a key is missing there, the object around it."""
+    if not path or not isinstance(data, dict):
+        return {}
+    left = dict(data)
+    key, *rest = path
+    inner = left.pop(str(key), None)
+    if isinstance(inner, dict) and rest and (len(rest) > 1 or rest[0] in inner):
+        left[str(key)] = _without(inner, tuple(rest))
+    return left
 
 
 def _path(error: ErrorDetails, data: Any) -> Keys:  # noqa: ANN401
