@@ -75,7 +75,7 @@ def load(params: RecordingParams, base: Path, log: logging.Logger) -> BaseRecord
         raise InputError("\n".join(f"recording.{'.'.join(path)}: {message}" for path, message in found))
     read = extractors()[_short_name(params.recording_extractor)]
     try:
-        recording = read(**_absolute(params.extractor_params, base))
+        recording = read(**absolute_paths(params.extractor_params, base))
     except Exception as error:  # forty file formats raise whatever they like
         raise InputError(
             f"The recording can't be read with the extractor {params.recording_extractor!r}: {_reason(error)}. "
@@ -122,7 +122,7 @@ def _extractor_problems(params: RecordingParams, base: Path) -> Iterator[Problem
         yield ("recording_extractor",), f"{params.recording_extractor!r} is no recording extractor{suggestion(name, known)}"
         return
     yield from _argument_problems(known[name], params.extractor_params, ("extractor_params",), skip=())
-    for key, value in _absolute(params.extractor_params, base).items():
+    for key, value in absolute_paths(params.extractor_params, base).items():
         for path in _strings(value) if _names_a_path(key) else ():
             if not is_path_remote(path) and not Path(path).exists():
                 yield ("extractor_params", key), f"no such file or folder: {path}"
@@ -204,7 +204,7 @@ def _absolute_path(path: str | os.PathLike[str], base: Path) -> Path:
     return base / Path(path).expanduser()
 
 
-def _absolute(arguments: Mapping[str, Any], base: Path) -> dict[str, Any]:
+def absolute_paths(arguments: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """Return arguments whose paths no longer depend on the working directory."""
     return {key: _with_absolute_paths(value, base) if _names_a_path(key) else value for key, value in arguments.items()}
 
@@ -485,7 +485,7 @@ def _write_traces(recording: BaseRecording, files: list[Path], workers: int) -> 
     Pieces are written with pwrite, not through a memory map: a full disk then is an error, not the end of the process.
     """
     row = np.dtype(recording.dtype).itemsize * recording.get_num_channels()
-    handles = [os.open(file, os.O_WRONLY | os.O_CREAT) for file in files]
+    handles = [os.open(file, os.O_WRONLY | os.O_CREAT, 0o666) for file in files]
 
     def write(piece: tuple[int, int, int]) -> None:
         segment, start, end = piece

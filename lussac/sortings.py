@@ -160,7 +160,7 @@ def keep(sorting: BaseSorting, units: Collection[UnitId]) -> NumpySorting:
     return build(spikes, ids, sorting.sampling_frequency, sorting.get_num_segments(), values)
 
 
-def gather(before: BaseSorting, selected: BaseSorting, after: BaseSorting) -> NumpySorting:
+def gather(before: BaseSorting, selected: BaseSorting, after: BaseSorting | None) -> NumpySorting:
     """Put the units that a module worked on back beside those that it never saw.
 
     Parameters
@@ -170,7 +170,7 @@ def gather(before: BaseSorting, selected: BaseSorting, after: BaseSorting) -> Nu
     selected
         The part of it that the module was given.
     after
-        What the module made of this part.
+        What the module made of this part; None where nothing is left of it.
 
     Returns
     -------
@@ -180,6 +180,8 @@ def gather(before: BaseSorting, selected: BaseSorting, after: BaseSorting) -> Nu
     """
     given = set(unit_ids(selected))
     rest = keep(before, [unit for unit in unit_ids(before) if unit not in given])
+    if after is None:
+        return rest
     spikes = after.to_spike_vector().copy()
     spikes["unit_index"] += rest.get_num_units()
     ids = [*unit_ids(rest), *_fresh_ids(unit_ids(after), taken=unit_ids(rest), used=[*unit_ids(before), *unit_ids(after)])]
