@@ -1,0 +1,143 @@
+"""The environment of this process as an engine: a sorter in a process of its own, with the job that a container would get."""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from lussac.engines.base import GIVE_UP, WORK, Exit, ImageRef, Job, Limits, Outcome, Progress, on_host, supervise
+from lussac.engines.guard import OVER_MEMORY
+from lussac.errors import EngineError
+
+GUARD = Path(__file__).with_name("guard.py")
+NUMERIC = ("hdbscan", "numba", "numpy", "scikit-learn", "scipy", "spikeinterface")
+"""Distributions that the result of any sorter of this environment depends on."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEngine:
+    """Runs jobs as processes of this machine. Mounts become plain paths; nothing is isolated."""
+
+    name: str = "local"
+
+    def unavailable(self) -> str | None:
+        """Return None: this process runs, so it can start others; Linux is all that is supported."""
+        return None if sys.platform == "linux" else "runs on Linux only; use docker"
+
+    def describe(self) -> Mapping[str, str]:
+        """Return the version of Python."""
+        return {"name": self.name, "version": platform.python_version()}
+
+    def resolve(self, image: str, *, pull: bool) -> ImageRef:  # noqa: ARG002 - nothing is installed behind the user's back
+        """Identify this environment.
+
+        Parameters
+        ----------
+        image
+            The distributions that the sorter needs, separated by spaces.
+        pull
+            Without meaning here.
+
+        Raises
+        ------
+        EngineError
+            If a distribution is missing.
+        """
+        needed = image.split()
+        versions = {name: version for name in sorted({*needed, *NUMERIC}) if (version := _version(name))}
+        if missing := [name for name in needed if name not in versions]:
+            raise EngineError(f"{' and '.join(missing)} not installed in this environment; pip install {' '.join(missing)}.")
+        versions["python"] = ".".join(platform.python_version_tuple()[:2])
+        text = "\n".join(f"{name}=={version}" for name, version in sorted(versions.items()))
+        rootfs = "environment:" + hashlib.sha256(text.encode()).hexdigest()
+        return ImageRef(asked=image, start="", digest="", rootfs=rootfs, source="none", details=versions)
+
+    def has_gpu(self, image: ImageRef) -> bool:  # noqa: ARG002 - one environment, one answer
+        """Tell whether the driver's own tool sees a GPU."""
+        tool = shutil.which("nvidia-smi")
+        if tool is None:
+            return False
+        return "GPU" in subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=30).stdout  # noqa: S603
+
+    def run(self, job: Job, log: Path, progress: Progress, stop: threading.Event) -> Exit:
+        """Run a job below a guard that ends all of it when this process dies, however it dies."""
+        command = tuple(on_host(word, job.mounts) for word in job.argv)
+        if command[0] == "python":
+            command = (sys.executable, *command[1:])
+        guarded = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), str(job.limits.memory or 0), *command]
+        env = {**os.environ, **{name: on_host(value, job.mounts) for name, value in job.env.items()}}
+        start = time.monotonic()
+        with (
+            log.open("ab") as file,
+            subprocess.Popen(  # noqa: S603 - our own guard and runner
+                guarded,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=env,
+                cwd=job.source(WORK),
+                start_new_session=True,
+            ) as guard,
+        ):
+            try:
+                ended, code = supervise(guard.poll, log, job.limits.seconds, progress, stop)
+            finally:
+                _end(guard)
+        outcome, message = judge(ended, code, job.limits)
+        return Exit(
+            outcome=outcome,
+            code=code,
+            message=message,
+            seconds=time.monotonic() - start,
+            command=command,
+            enforced=("memory", "seconds"),
+        )
+
+    def reap(self) -> tuple[str, ...]:
+        """Return nothing: the guard ends a job together with the process that started it."""
+        return ()
+
+
+def judge(ended: Outcome | None, code: int | None, limits: Limits) -> tuple[Outcome, str]:
+    """Say what the end of a process means; pure."""
+    match ended, code:
+        case Outcome.TIMEOUT, _:
+            return Outcome.TIMEOUT, f"was stopped after its time limit of {limits.seconds:g} s"
+        case Outcome.KILLED, _:
+            return Outcome.KILLED, "was stopped"
+        case _, 0:
+            found = Outcome.OK, ""
+        case _, code if code == OVER_MEMORY:
+            found = Outcome.OOM, f"needed more than its {(limits.memory or 0) / 1e9:.1f} GB of memory"
+        case _, 137:
+            found = Outcome.OOM, "was killed by the system, which it does when memory runs out"
+        case _, int() if code > 128:
+            found = Outcome.SORTER_ERROR, f"crashed with signal {code - 128}"
+        case _:
+            found = Outcome.SORTER_ERROR, f"ended with exit code {code}"
+    return found
+
+
+def _end(guard: "subprocess.Popen[bytes]") -> None:
+    """Have the guard end everything; it is killed itself only if it doesn't answer."""
+    guard.terminate()
+    try:
+        guard.wait(GIVE_UP)
+    except subprocess.TimeoutExpired:
+        guard.kill()
+
+
+def _version(distribution: str) -> str | None:
+    """Return the version of an installed distribution."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

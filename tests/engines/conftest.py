@@ -1,0 +1,58 @@
+"""A short recording with known neurons, and what the sorters are given of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spikeinterface.core as si
+
+from lussac.engines import ENGINES
+from lussac.recording import write_binary
+
+
+def make_recording(folder: Path, durations: list[float]) -> Path:
+    recording, _ = si.generate_ground_truth_recording(
+        durations=durations,
+        sampling_frequency=30_000.0,
+        num_channels=8,
+        num_units=5,
+        generate_sorting_kwargs={"firing_rates": 15.0, "refractory_period_ms": 4.0},
+        noise_kwargs={"noise_levels": 5.0, "strategy": "tile_pregenerated"},
+        seed=5,
+    )
+    recording = si.NumpyRecording(
+        [recording.get_traces(segment_index=index).astype(np.int16) for index in range(len(durations))], 30_000.0
+    )
+    probe = si.generate_ground_truth_recording(durations=[0.1], num_channels=8, num_units=2, seed=5)[0].get_probe()
+    recording = recording.set_probe(probe) or recording
+    recording.set_channel_gains(1.0)
+    recording.set_channel_offsets(0.0)
+    write_binary(recording, folder, {"n_jobs": 1})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recording_folder(tmp_path_factory) -> Path:
+    """Return 12 s of 8 channels with 5 neurons, as a binary folder."""
+    return make_recording(tmp_path_factory.mktemp("recording") / "one", [12.0])
+
+
+@pytest.fixture(scope="session")
+def segments_folder(tmp_path_factory) -> Path:
+    """Return the same in two segments."""
+    return make_recording(tmp_path_factory.mktemp("recording") / "two", [8.0, 5.0])
+
+
+@pytest.fixture(scope="session", params=["local"])
+def engine(request):
+    """Return each engine that answers here."""
+    found = ENGINES[request.param]()
+    if reason := found.unavailable():
+        pytest.skip(f"{request.param}: {reason}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def image(engine):
+    """Return something with Python and SpikeInterface to run in."""
+    return engine.resolve("spikeinterface", pull=False)

@@ -1,0 +1,138 @@
+"""What every engine does with a job; jobs are one-line programs, so that each test takes a second."""
+
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lussac.engines.base import IN, OUT, WORK, Job, Limits, Mount, Outcome
+
+
+def ignore(_line: str) -> None:
+    pass
+
+
+@pytest.fixture
+def make_job(image, tmp_path):
+    def make(program: str, **changes) -> Job:
+        for name in ("in", "work", "out"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "in" / "given").write_text("given")
+        job = Job(
+            image=image,
+            argv=("python", "-c", program),
+            mounts=(
+                Mount(tmp_path / "in", IN),
+                Mount(tmp_path / "work", WORK, read_only=False),
+                Mount(tmp_path / "out", OUT, read_only=False),
+            ),
+            env={"PYTHONUNBUFFERED": "1", "WHERE": OUT},
+            limits=Limits(),
+            label=f"test-{os.getpid()}-{tmp_path.name}",
+        )
+        return replace(job, **changes)
+
+    return make
+
+
+@pytest.fixture
+def run(engine, tmp_path):
+    def run(job: Job, *, stop: threading.Event | None = None, progress=ignore):
+        return engine.run(job, tmp_path / "log", progress, stop or threading.Event())
+
+    return run
+
+
+def owners(folder: Path) -> set[int]:
+    return {path.lstat().st_uid for path in (folder, *folder.rglob("*"))}
+
+
+def test_runs_in_its_folders_and_environment(make_job, run, tmp_path):
+    end = run(make_job("import os; open(os.environ['WHERE'] + '/made', 'w').write(os.getcwd()); print('done')"))
+    assert (end.outcome, end.code, end.message) == (Outcome.OK, 0, "")
+    assert (tmp_path / "out" / "made").exists()
+    assert (tmp_path / "log").read_text() == "done\n"
+    assert owners(tmp_path / "out") == {os.getuid()}
+
+
+def test_reads_its_input(make_job, run, tmp_path):
+    job = make_job("")
+    (tmp_path / "in" / "main.py").write_text(
+        "import sys; print(open(sys.argv[1] + '/given').read(), file=open(sys.argv[2] + '/copy', 'w'))"
+    )
+    assert run(replace(job, argv=("python", f"{IN}/main.py", IN, OUT))).outcome is Outcome.OK
+    assert (tmp_path / "out" / "copy").read_text() == "given\n"
+
+
+def test_tells_the_newest_line(make_job, run):
+    lines = []
+    run(make_job("import time; print('one\\ntwo'); time.sleep(1); print('three'); time.sleep(1)"), progress=lines.append)
+    assert lines == ["two", "three"]
+
+
+def test_an_error_is_the_sorters(make_job, run, tmp_path):
+    end = run(make_job("raise ValueError('no spikes')"))
+    assert (end.outcome, end.code) == (Outcome.SORTER_ERROR, 1)
+    assert "ValueError: no spikes" in (tmp_path / "log").read_text()
+
+
+def test_a_crash_is_the_sorters(make_job, run):
+    end = run(make_job("import ctypes; ctypes.string_at(0)"))
+    assert end.outcome is Outcome.SORTER_ERROR
+    assert "signal 11" in end.message
+
+
+def test_stops_at_the_time_limit(make_job, run):
+    begin = time.monotonic()
+    end = run(make_job("import time; time.sleep(60)", limits=Limits(seconds=1.5)))
+    assert end.outcome is Outcome.TIMEOUT
+    assert "1.5 s" in end.message
+    assert time.monotonic() - begin < 15
+
+
+def test_stops_at_the_memory_limit(make_job, run):
+    program = "import time; x = bytearray(b'1') * (400 << 20); time.sleep(60)"
+    end = run(make_job(program, limits=Limits(memory=200 << 20, seconds=30)))
+    if "memory" not in end.enforced:
+        pytest.skip("this engine can't limit memory here, and says so")
+    assert end.outcome is Outcome.OOM
+
+
+def test_stops_within_five_seconds_even_what_ignores_it(make_job, run, tmp_path):
+    program = (
+        "import signal, os, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal(signal.SIGINT, signal.SIG_IGN);"
+        "os.fork(); open(os.environ['WHERE'] + '/up', 'w'); time.sleep(60)"
+    )
+    stop, ends = threading.Event(), []
+    thread = threading.Thread(target=lambda: ends.append(run(make_job(program), stop=stop)))
+    thread.start()
+    while not (tmp_path / "out" / "up").exists():
+        time.sleep(0.05)
+    begin = time.monotonic()
+    stop.set()
+    thread.join(20)
+    assert time.monotonic() - begin < 5
+    assert ends[0].outcome is Outcome.KILLED
+    assert owners(tmp_path / "out") == {os.getuid()}
+
+
+def test_two_run_side_by_side(make_job, engine, tmp_path):
+    job = make_job("import time; time.sleep(2)")
+    begin = time.monotonic()
+    threads = [
+        threading.Thread(target=engine.run, args=(replace(job, label=name), tmp_path / name, print, threading.Event()))
+        for name in "ab"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - begin < 2 * 2 + 1.5
+
+
+def test_nothing_to_reap_after_a_run(make_job, run, engine):
+    run(make_job("print(1)"))
+    assert engine.reap() == ()

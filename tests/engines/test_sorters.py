@@ -1,0 +1,100 @@
+"""Sorters for real, through the runner and the job files, on a short recording."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lussac import sorters
+from lussac.errors import FolderError, InterruptedRunError, SorterError
+from lussac.params import SorterParams
+
+
+def ignore(*_words: str) -> None:
+    pass
+
+
+@pytest.fixture
+def prepare(tmp_path, recording_folder):
+    def prepare(sorter: str, *, name: str = "run", recording=recording_folder, recording_hash: str = "r1", **own):
+        run = SorterParams(sorter_name=sorter, sorter_params=own)
+        return sorters.prepare(name, run, recording, recording_hash, engine="local", base=tmp_path)
+
+    return prepare
+
+
+def sort(job, progress=ignore, stop=None):
+    return sorters.sort(job, progress, stop or threading.Event())
+
+
+@pytest.mark.parametrize("sorter", ["simple", "tridesclous2"])
+def test_sorts_and_is_found_again(prepare, sorter, tmp_path):
+    lines = []
+    job = prepare(sorter)
+    assert sorters.find(job) is None
+    finished = sort(job, lines.append)
+    sorting = finished.load()
+    assert len(sorting.unit_ids) >= 2
+    assert lines
+    assert finished.folder == tmp_path / "analyses" / "run"
+    assert finished.record["versions"]["spikeinterface"]
+    assert [path.name for path in (tmp_path / "analyses").iterdir()] == ["run"]
+    again = sorters.find(prepare(sorter))
+    assert isinstance(again, sorters.Finished)
+    assert np.array_equal(again.load().to_spike_vector(), sorting.to_spike_vector())
+
+
+def test_says_what_differs_and_keeps_the_same_seed(prepare):
+    job = prepare("simple", detect_threshold=6)
+    sort(job)
+    assert prepare("simple", detect_threshold=6.0).parameters["seed"] == job.parameters["seed"]
+    stale = sorters.find(prepare("simple", detect_threshold=7, recording_hash="r2"))
+    assert isinstance(stale, sorters.Stale)
+    assert stale.differences[0] == "parameters.detect_threshold: 6 before, 7 now"
+    assert stale.differences[-1] == "recording: r1 before, r2 now"
+
+
+def test_segments_stay_apart(prepare, segments_folder):
+    sorting = sort(prepare("simple", recording=segments_folder)).load()
+    assert sorting.get_num_segments() == 2
+    vector = sorting.to_spike_vector()
+    assert set(vector["segment_index"]) == {0, 1}
+    assert vector["sample_index"][vector["segment_index"] == 1].max() < 5 * 30_000
+
+
+def test_one_that_fails_says_why_and_stops_no_other(prepare, tmp_path):
+    bad = prepare("simple", name="bad", clusterer="no such thing")
+    good = prepare("simple", name="good")
+    results = sorters.sort_all([bad, good], 2, None, ignore, threading.Event())
+    assert isinstance(results["good"], sorters.Finished)
+    error = results["bad"]
+    assert isinstance(error, SorterError)
+    assert "bad (simple" in str(error)
+    assert "unknown clustering method no such thing" in str(error)
+    log = tmp_path / "analyses" / "bad.failed" / "sorter.log"
+    assert str(log) in str(error)
+    assert "unknown clustering method" in log.read_text()
+    assert not (tmp_path / "analyses" / "bad").exists()
+
+
+def test_a_folder_of_the_user_is_never_touched(prepare, tmp_path):
+    (tmp_path / "analyses" / "run").mkdir(parents=True)
+    (tmp_path / "analyses" / "run" / "thesis.txt").write_text("mine")
+    for use in (sorters.find, sort):
+        with pytest.raises(FolderError, match="Lussac didn't make"):
+            use(prepare("simple"))
+    assert (tmp_path / "analyses" / "run" / "thesis.txt").read_text() == "mine"
+
+
+def test_stopped_leaves_no_result(prepare, tmp_path):
+    stop = threading.Event()
+    with pytest.raises(InterruptedRunError, match="was stopped"):
+        sort(prepare("simple"), lambda _line: stop.set(), stop)
+    assert [path.name for path in (tmp_path / "analyses").iterdir()] == ["run.failed"]
+
+
+def test_a_time_limit_is_told(prepare):
+    job = prepare("simple")
+    with pytest.raises(SorterError, match=r"time limit of 0.5 s.*Raise the time limit"):
+        sort(replace(job, limits=replace(job.limits, seconds=0.5)))
