@@ -309,7 +309,7 @@ def _recorded(provenance: Provenance, log: logging.Logger) -> Iterator[None]:
         interrupted = isinstance(error, KeyboardInterrupt | InterruptedRunError)
         code = InterruptedRunError.exit_code if interrupted else getattr(error, "exit_code", 1)
         message = "Interrupted" if interrupted else str(error)
-        log.error("%s", message, exc_info=not (interrupted or isinstance(error, LussacError)))
+        log.exception("%s", message, exc_info=not (interrupted or isinstance(error, LussacError)))
         with contextlib.suppress(OSError):  # a full disk must not hide the error that is on its way
             provenance.end("interrupted" if interrupted else "failed", code, message)
         raise
