@@ -1,9 +1,6 @@
 """What the documentation shows is true: its params are accepted, its commands run, its links lead somewhere."""
 
-import json
 import re
-import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
