@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spikeinterface.core import BaseSorting, ZarrSortingExtractor
+from spikeinterface.core import BaseSorting
 from spikeinterface.core.base import minimum_spike_dtype
+from spikeinterface.core.zarrextractors import ZarrSortingExtractor
 from spikeinterface.sorters import sorter_dict
 
 from lussac import plainpickle, sortings
