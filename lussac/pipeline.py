@@ -24,8 +24,8 @@ from lussac.modules import MERGED
 from lussac.modules.base import Sortings
 from lussac.perform import LOG_FORMAT, Materials, Performer
 from lussac.plan import Plan
+from lussac.progress import Progress, Watch
 from lussac.provenance import Provenance, describe_files, read_record
-from lussac.sorter_stage import Progress, SorterStage, Watch
 from lussac.store import Store, files_below, refuse_foreign, scratch_folder, write_atomically
 from lussac.walk import Node, Perform, Route, State, Visit, exported, final, walk
 
@@ -379,6 +379,10 @@ class _Run:
         self.log.info("Lussac %s, run %s, params %s.", __version__, self.provenance.run, document.file)
 
     def _sort(self) -> tuple[dict[str, BaseSorting], dict[str, str]]:
+        if not self.plan.params.spike_sorting:
+            return {}, {}
+        from lussac.sorter_stage import SorterStage  # noqa: PLC0415 - SpikeInterface's sorters take a second to import
+
         return SorterStage(
             runs=self.plan.params.spike_sorting,
             materials=self.materials,

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,31 +15,10 @@ from lussac import sortings as srt
 from lussac.errors import InterruptedRunError, LussacError, SorterError
 from lussac.params import SorterParams
 from lussac.perform import Materials
+from lussac.progress import Progress, Watch
 from lussac.provenance import Provenance
 from lussac.sorters import Finished, SorterJob, Stale
 from lussac.store import content_key
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """News of one sorter or pass.
-
-    Parameters
-    ----------
-    name
-        Of the analysis that a sorter makes, or the label of the pass.
-    state
-        What it does.
-    text
-        The newest line that the sorter wrote, or the result in one clause.
-    """
-
-    name: str
-    state: Literal["waiting", "running", "done", "reused", "failed"]
-    text: str = ""
-
-
-Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ LAYERS = (
     ("recording", "sortings", "analyses", "traces", "quality"),
     ("sorters", "images", "modules", "params_examples"),
     ("plan",),
-    ("walk", "perform", "sorter_stage", "pipeline", "report"),
-    ("console", "demo", "cli", "__init__", "__main__"),
+    ("progress", "walk", "perform", "sorter_stage", "pipeline", "report"),
+    ("api", "console", "demo", "cli", "__init__", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 NUMBERS_ONLY = {"numpy", "numba", "scipy", "networkx"}

@@ -52,9 +52,9 @@ def test_a_process_that_does_not_end_is_killed_with_its_children(tmp_path):
     code = """
 with interruptible(clean_up, deadline=0.3):
     child = subprocess.Popen(["sleep", "60"])
-    print("ready", flush=True)
     while True:
         try:
+            print("ready", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             print(child.pid, flush=True)
@@ -91,9 +91,12 @@ except KeyboardInterrupt:
 def test_the_end_of_a_forked_worker_is_not_heard_by_the_watcher(tmp_path):
     code = """
 with interruptible(clean_up, deadline=0.2):
+    ready, written = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(written, b"1")
         time.sleep(60)
+    os.read(ready, 1)
     os.kill(child, signal.SIGINT)
     time.sleep(0.1)
     assert os.waitpid(child, os.WNOHANG) == (0, 0)
