@@ -167,7 +167,7 @@ def _read_npz(file: Path) -> BaseSorting:
 
 
 def _holds_npz(file: Path) -> bool:
-    if not _starts_with(file, b"PK"):
+    if not (file.is_file() and zipfile.is_zipfile(file)):
         return False
     with zipfile.ZipFile(file) as archive:
         return "num_segment.npy" in archive.namelist()

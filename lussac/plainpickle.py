@@ -87,16 +87,20 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin-1")
 
 
-def _from_buffer(buffer: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], order: Literal["C", "F"]) -> NDArray[Any]:
+def _from_buffer(
+    buffer: bytes,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    order: Literal["C", "F", "K"],
+    axes: tuple[int, ...] | None = None,
+) -> NDArray[Any]:
     """Stand in for the function that protocol 5 makes arrays with."""
-    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
+    array = np.frombuffer(buffer, dtype=dtype)
+    return array.reshape(shape).transpose(axes) if order == "K" else array.reshape(shape, order=order)
 
 
 _HARMLESS: Mapping[tuple[str, str], Callable[..., object]] = {
-    ("builtins", "complex"): complex,
-    ("builtins", "frozenset"): frozenset,
-    ("builtins", "set"): set,
-    ("builtins", "slice"): slice,
+    **{(module, kind.__name__): kind for module in ("builtins", "__builtin__") for kind in (complex, frozenset, set, slice)},
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _encode,
     ("numpy", "dtype"): np.dtype,
