@@ -398,9 +398,17 @@ def _names(model: type[BaseModel], outer: Iterable[str | int]) -> list[str]:
     models = [model]
     for key in outer:
         named = [one for one in models if one.__name__ == key]
-        fields = [one.model_fields[str(key)] for one in models if key in one.model_fields]
-        models = named or [inner for one in fields for inner in _models(one.annotation)] or models
+        inside = [annotation for one in models for annotation in _annotations(one, str(key))]
+        models = named or [inner for annotation in inside for inner in _models(annotation)] or models
     return [name for one in models for name in one.model_fields]
+
+
+def _annotations(model: type[BaseModel], key: str) -> Iterator[object]:
+    """Return the type that a model has for a key, be it a field or one of its free keys."""
+    if key in model.model_fields:
+        yield model.model_fields[key].annotation
+    elif model.model_config.get("extra") == "allow":
+        yield model.__annotations__.get("__pydantic_extra__")
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - any type

@@ -1,0 +1,63 @@
+"""Which folder may lie in which: what is written or removed never holds what is read or kept."""
+
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+from lussac.jsonc import Keys
+
+
+class Role(Enum):
+    """What a place is for, in the words of a message."""
+
+    INPUT = "read"
+    LOGS = "where the logs go"
+    SCRATCH = "scratch space that is removed at the end"
+    RESULT = "written by a sorter"
+    EXPORT = "written as a whole"
+
+
+class Place(NamedTuple):
+    """A file or folder that the params name.
+
+    Parameters
+    ----------
+    where
+        The keys that lead to its name.
+    path
+        Absolute.
+    role
+        What it is for.
+    """
+
+    where: Keys
+    path: Path
+    role: Role
+
+
+_NEVER_HOLDS: dict[Role, frozenset[Role]] = {
+    Role.INPUT: frozenset(),
+    Role.LOGS: frozenset({Role.INPUT, Role.SCRATCH}),
+    Role.SCRATCH: frozenset(set(Role) - {Role.SCRATCH}),
+    Role.RESULT: frozenset(Role),
+    Role.EXPORT: frozenset(Role),
+}
+
+
+def conflicts(places: Sequence[Place]) -> Iterator[tuple[Place, Place]]:
+    """Return the pairs of places of which the first holds (or is) the second and must not, in the order given."""
+    real = [place.path.resolve() for place in places]
+    for index, outer in enumerate(places):
+        for other, inner in enumerate(places):
+            same = real[index] == real[other]
+            told = same and other < index and outer.role in _NEVER_HOLDS[inner.role]  # by the pair the other way round
+            if index != other and not told and inner.role in _NEVER_HOLDS[outer.role] and real[other].is_relative_to(real[index]):
+                yield outer, inner
+
+
+def is_free(path: Path, marker: str) -> bool:
+    """Tell whether a folder may be written: it isn't there, is empty, or holds the marker of what we wrote."""
+    if not path.exists():
+        return True
+    return path.is_dir() and ((path / marker).is_file() or not any(path.iterdir()))
