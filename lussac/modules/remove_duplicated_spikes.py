@@ -1,0 +1,58 @@
+"""Removes spikes of a unit that follow another of its spikes too soon to be one of their own."""
+
+from typing import Literal
+
+import numpy as np
+from spikeinterface.core import BaseSorting
+from spikeinterface.curation import find_duplicated_spikes
+
+from lussac.algorithms.timeline import Train
+from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
+from lussac.params import Milliseconds
+from lussac.recording import timeline
+from lussac.sortings import from_trains, trains
+from lussac.traces import unit_seed
+from lussac.units import Action, Decision, UnitRef
+
+Method = Literal["keep_first", "keep_last", "keep_first_iterative", "keep_last_iterative", "random"]
+
+
+class Params(ModuleParams):
+    """When a spike is a duplicate."""
+
+    censored_period: Milliseconds = 0.3
+    """Two spikes at this distance or less are one (ms)."""
+    method: Method = "keep_first_iterative"
+    """Which of them stays, as in `spikeinterface.curation.find_duplicated_spikes`."""
+
+
+def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
+    """Remove the duplicated spikes of every unit."""
+    segments, censored = timeline(context.recording), context.samples(params.censored_period)
+    cleaned: dict[str, BaseSorting] = {}
+    decisions = []
+    for name, sorting in sortings.items():
+        units = trains(sorting, segments)
+        kept = {
+            unit: without_duplicates(train, censored, params.method, unit_seed(UnitRef(name, unit), context.seed))
+            for unit, train in units.items()
+        }
+        cleaned[name] = from_trains(kept, segments, sorting.sampling_frequency, sorting)
+        decisions += [
+            _told(UnitRef(name, unit), train, kept[unit]) for unit, train in units.items() if len(kept[unit]) < len(train)
+        ]
+    return Outcome(sortings=cleaned, decisions=tuple(decisions))
+
+
+def without_duplicates(train: Train, censored: int, method: Method, seed: int) -> Train:
+    """Return a train in which no two spikes are `censored` samples apart or less; the seed is for the random method."""
+    return np.delete(train, find_duplicated_spikes(train, censored, method, seed))
+
+
+def _told(unit: UnitRef, before: Train, after: Train) -> Decision:
+    removed = len(before) - len(after)
+    reason = f"{removed} of {len(before)} spikes were duplicates"
+    return Decision(unit, Action.CHANGED, reason, {"removed": float(removed), "spikes": float(len(before))})
+
+
+MODULE = Module(Params, run)
