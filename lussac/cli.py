@@ -61,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="lussac",
         description="Takes a recording, several spike sorters or their results to one merged and checked sorting.",
         epilog="`lussac params.json` is the same as `lussac run params.json`. "
-        "Exit codes: 0 done, 2 wrong params or command line, 3 a sorter failed, 4 a module failed, 5 not reproducible, 130 interrupted.",
+        "Exit codes: 0 done, 2 wrong params or command line, 3 a sorter failed, 4 a module failed, "
+        "5 not reproducible, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"lussac {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

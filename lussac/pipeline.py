@@ -431,7 +431,8 @@ class _Run:
         """Record a pass that has a result."""
         node, results = visit.node, visit.results or {}
         found = visit.found or self.store.find(node.key)
-        files = exported(found) if found else []
+        own = [{"path": str(found.folder / name), "sha256": digest} for name, digest in found.files.items()] if found else []
+        outside = exported(found) if found else []
         step = Step(
             label=node.order.label,
             units_in={name: sorting.get_num_units() for name, sorting in node.given.items()},
@@ -449,7 +450,7 @@ class _Run:
             seconds=round(seconds, 3),
             results={name: _described(sorting) for name, sorting in results.items()},
             exports=[str(path) for path in step.exports],
-            outputs=files,
+            outputs=[*own, *outside],
         )
         text = step.summary()
         self.log.info("%s: %s, %s", node.order.label, outcome, text)
