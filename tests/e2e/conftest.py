@@ -87,7 +87,9 @@ def write_recording(traces, folder):
 
 def make_probe(channels):
     columns = 2 if channels % 2 == 0 else 1
-    probe = probeinterface.generate_multi_columns_probe(num_columns=columns, num_contact_per_column=channels // columns, xpitch=32)
+    probe = probeinterface.generate_multi_columns_probe(
+        num_columns=columns, num_contact_per_column=channels // columns, xpitch=32
+    )
     probe.set_device_channel_indices(np.arange(channels))
     return probe
 
