@@ -102,6 +102,7 @@ def check(name: str, sorting: BaseSorting, recording: BaseRecording) -> tuple[Nu
     spikes = sorting.to_spike_vector()
     _check_segments(name, sorting.get_num_segments(), len(durations), has_spikes=len(spikes) > 0)
     ids = _plain_ids(name, sorting.unit_ids)
+    _check_indices(name, spikes, len(ids), len(durations))
     notes = []
     inside = (spikes["sample_index"] >= 0) & (spikes["sample_index"] < durations[spikes["segment_index"]])
     if not inside.all():
@@ -129,6 +130,14 @@ def _check_segments(name: str, found: int, expected: int, *, has_spikes: bool) -
         f"Analysis {name!r} has {found} segment(s), the recording has {expected}. "
         "Give an analysis of the same segments, or load the recording as it was sorted (some sorters join the segments)."
     )
+
+
+def _check_indices(name: str, spikes: Column, units: int, segments: int) -> None:
+    for field, limit in (("unit_index", units), ("segment_index", segments)):
+        if len(spikes) > 0 and not (spikes[field].min() >= 0 and spikes[field].max() < limit):
+            raise InputError(
+                f"Analysis {name!r} is damaged: it has spikes of a unit or segment that doesn't exist. Export it again."
+            )
 
 
 def _plain_ids(name: str, ids: Column) -> list[UnitId]:
