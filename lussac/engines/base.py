@@ -8,6 +8,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Protocol
 
+CACHES: Mapping[str, str] = {
+    "HOME": "/lussac/work",
+    "TMPDIR": "/lussac/work",
+    "XDG_CACHE_HOME": "/lussac/work/.cache",
+    "NUMBA_CACHE_DIR": "/lussac/work/.cache/numba",
+    "MPLCONFIGDIR": "/lussac/work/.cache/matplotlib",
+    "MCR_CACHE_ROOT": "/lussac/work",
+    "TORCH_HOME": "/lussac/work/.cache/torch",
+    "USER": "lussac",
+    "LOGNAME": "lussac",
+}
+"""Set in a container, whose root is read-only and whose user has no home."""
+
 IN, WORK, OUT = "/lussac/in", "/lussac/work", "/lussac/out"
 """What a job sees in its container: its input (read-only), scratch, and results."""
 
@@ -221,6 +234,63 @@ def supervise(
             progress(line)
         stop.wait(0.1)
     return None, code
+
+
+def judge(ended: Outcome | None, code: int | None, limits: Limits, *, out_of_memory: bool = False) -> tuple[Outcome, str]:
+    """Say what the end of a job means.
+
+    Parameters
+    ----------
+    ended
+        Why we ended it, or None if it ended by itself.
+    code
+        Its exit code: 128 + the signal where one ended it.
+    limits
+        What it was allowed.
+    out_of_memory
+        Whether the engine saw it reach its limit of memory.
+    """
+    match ended, code:
+        case Outcome.TIMEOUT, _:
+            found = Outcome.TIMEOUT, f"was stopped after its time limit of {limits.seconds:g} s"
+        case Outcome.KILLED, _:
+            found = Outcome.KILLED, "was stopped"
+        case _, 0:
+            found = Outcome.OK, ""
+        case _ if out_of_memory and limits.memory:
+            found = Outcome.OOM, f"needed more than its {limits.memory / 1e9:.1f} GB of memory"
+        case _, 137:
+            found = Outcome.OOM, "was killed by the system, which it does when memory runs out"
+        case _, int() if code > 128:
+            found = Outcome.SORTER_ERROR, f"crashed with signal {code - 128}"
+        case _:
+            found = Outcome.SORTER_ERROR, f"ended with exit code {code}"
+    return found
+
+
+def identity(pid: int) -> str:
+    """Name a process of this machine so that no later one has the same name.
+
+    Returns
+    -------
+    str
+        The boot, the pid namespace, the pid and the time of its start; empty if there is no such process.
+    """
+    try:
+        start = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}/{pid}/{start}"
+
+
+def is_gone(name: str) -> bool:
+    """Tell whether the process that `identity` named has ended; False where that can't be seen from here."""
+    boot, namespace, pid, _ = name.split("/")
+    here = identity(1).split("/")
+    if boot != here[0]:
+        return True
+    return namespace == here[1] and identity(int(pid)) != name
 
 
 def on_host(word: str, mounts: Iterable[Mount]) -> str:

@@ -1,7 +1,7 @@
 """Runs a command so that nothing of it outlives the process that asked for it: ``guard.py PARENT MEMORY COMMAND...``.
 
 A process of its own because only a parent can collect what a killed sorter leaves behind: worker processes that would wait
-for ever, and shared memory that only Python's resource tracker removes. Linux only; standard library only; imported by nobody.
+for ever, and shared memory that only Python's resource tracker removes. Linux only; standard library only.
 """
 
 import ctypes

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from lussac.engines.base import GIVE_UP, WORK, Exit, ImageRef, Job, Limits, Outcome, Progress, on_host, supervise
+from lussac.engines.base import GIVE_UP, WORK, Exit, ImageRef, Job, Progress, judge, on_host, supervise
 from lussac.engines.guard import OVER_MEMORY
 from lussac.errors import EngineError
 
@@ -91,7 +91,7 @@ class LocalEngine:
                 ended, code = supervise(guard.poll, log, job.limits.seconds, progress, stop)
             finally:
                 _end(guard)
-        outcome, message = judge(ended, code, job.limits)
+        outcome, message = judge(ended, code, job.limits, out_of_memory=code == OVER_MEMORY)
         return Exit(
             outcome=outcome,
             code=code,
@@ -104,26 +104,6 @@ class LocalEngine:
     def reap(self) -> tuple[str, ...]:
         """Return nothing: the guard ends a job together with the process that started it."""
         return ()
-
-
-def judge(ended: Outcome | None, code: int | None, limits: Limits) -> tuple[Outcome, str]:
-    """Say what the end of a process means; pure."""
-    match ended, code:
-        case Outcome.TIMEOUT, _:
-            return Outcome.TIMEOUT, f"was stopped after its time limit of {limits.seconds:g} s"
-        case Outcome.KILLED, _:
-            return Outcome.KILLED, "was stopped"
-        case _, 0:
-            found = Outcome.OK, ""
-        case _, code if code == OVER_MEMORY:
-            found = Outcome.OOM, f"needed more than its {(limits.memory or 0) / 1e9:.1f} GB of memory"
-        case _, 137:
-            found = Outcome.OOM, "was killed by the system, which it does when memory runs out"
-        case _, int() if code > 128:
-            found = Outcome.SORTER_ERROR, f"crashed with signal {code - 128}"
-        case _:
-            found = Outcome.SORTER_ERROR, f"ended with exit code {code}"
-    return found
 
 
 def _end(guard: "subprocess.Popen[bytes]") -> None:

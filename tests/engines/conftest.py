@@ -7,6 +7,7 @@ import pytest
 import spikeinterface.core as si
 
 from lussac.engines import ENGINES
+from lussac.errors import EngineError
 from lussac.recording import write_binary
 
 
@@ -43,7 +44,7 @@ def segments_folder(tmp_path_factory) -> Path:
     return make_recording(tmp_path_factory.mktemp("recording") / "two", [8.0, 5.0])
 
 
-@pytest.fixture(scope="session", params=["local"])
+@pytest.fixture(scope="session", params=[pytest.param("docker", marks=pytest.mark.docker), "local"])
 def engine(request):
     """Return each engine that answers here."""
     found = ENGINES[request.param]()
@@ -55,4 +56,9 @@ def engine(request):
 @pytest.fixture(scope="session")
 def image(engine):
     """Return something with Python and SpikeInterface to run in."""
-    return engine.resolve("spikeinterface", pull=False)
+    if engine.name == "local":
+        return engine.resolve("spikeinterface", pull=False)
+    try:
+        return engine.resolve("lussac/simple:0.105.3", pull=False)
+    except EngineError as error:
+        pytest.skip(str(error))

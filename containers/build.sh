@@ -1,0 +1,33 @@
+#!/bin/bash
+# Builds images of sorters: containers/build.sh SORTER... (none: the base and all that can be built here).
+#   BASE_IMAGE   the Python image under containers/base; a digest for a release, or the one of testbed/base-image.sh
+#   DOCKER       the command: docker or podman
+set -euo pipefail
+cd "$(dirname "$0")"
+DOCKER=${DOCKER:-docker}
+REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+
+# The tag of an image stands in the catalogue, which is what runs look for.
+tag() { sed -nE "/^\[$1\]/,/^licence/s/^image = \"(.*)\"/\1/p" ../lussac/images.toml; }
+
+build() { # FOLDER TAG [BUILD-ARG...]
+    local folder=$1 name=$2
+    shift 2
+    # the classic builder is on every engine; it wants the network by name
+    DOCKER_BUILDKIT=0 "$DOCKER" build --network=host --quiet --label "org.opencontainers.image.revision=$REVISION" \
+        "${@/#/--build-arg=}" --tag "$name" "$folder" >/dev/null
+    echo "$name $("$DOCKER" image inspect --format '{{.Size}} bytes' "$name")"
+}
+
+base() { build base lussac/base:0.105.3 ${BASE_IMAGE:+"BASE_IMAGE=$BASE_IMAGE"}; }
+
+[ $# -gt 0 ] || set -- base simple tridesclous2 spykingcircus2 mountainsort5
+for sorter in "$@"; do
+    if [ "$sorter" = base ]; then
+        base
+        continue
+    fi
+    [ -d "$sorter" ] || { echo "there is no containers/$sorter" >&2; exit 2; }
+    if grep -q '=lussac/base' "$sorter/Dockerfile" && ! "$DOCKER" image inspect lussac/base:0.105.3 >/dev/null 2>&1; then base; fi
+    build "$sorter" "$(tag "$sorter")"
+done

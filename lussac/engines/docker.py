@@ -1,0 +1,355 @@
+"""Docker, and podman through docker's interface: the sorter is the container's own command, with nothing but its folders."""
+
+import contextlib
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import DeviceRequest
+from docker.types import Mount as Bind
+from requests.exceptions import RequestException
+
+from lussac.engines.base import (
+    CACHES,
+    OUT,
+    WORK,
+    Exit,
+    ImageRef,
+    Job,
+    Mount,
+    Outcome,
+    Progress,
+    identity,
+    is_gone,
+    judge,
+    supervise,
+)
+from lussac.engines.hostpaths import HostPaths
+from lussac.errors import EngineError
+
+PARENT, RUN = "io.lussac.parent", "io.lussac.run"
+PATIENCE = 20.0
+"""Seconds that a daemon gets to come back."""
+GRACE = 2
+"""Seconds between the wish to end and the kill."""
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class DockerEngine:
+    """Runs jobs as containers of a docker daemon, which may be podman's.
+
+    Parameters
+    ----------
+    paths
+        Where the daemon finds the folders of this process, which may run in a container itself.
+    """
+
+    name: str = "docker"
+    paths: HostPaths = field(default_factory=HostPaths)
+
+    def unavailable(self) -> str | None:
+        """Return None, or why no daemon answers."""
+        try:
+            with _client() as client:
+                client.ping()
+        except (DockerException, RequestException) as error:
+            where = os.environ.get("DOCKER_HOST", "/var/run/docker.sock")
+            return f"no daemon answers at {where} ({_short(error)}); start docker or set DOCKER_HOST"
+        return None
+
+    def describe(self) -> Mapping[str, str]:
+        """Return version, storage and rights of the daemon."""
+        with _client() as client:
+            info, version = client.info(), client.version()
+        kind = version.get("Components", [{}])[0].get("Name", "Engine")
+        return {
+            "name": self.name,
+            "flavour": "podman" if "podman" in kind.lower() else "docker",
+            "version": version["Version"],
+            "rootless": str(_is_rootless(info)),
+            "storage": info["Driver"],
+            "cgroup": str(info.get("CgroupVersion", "")),
+        }
+
+    def resolve(self, image: str, *, pull: bool) -> ImageRef:
+        """Find an image in the daemon's store, or pull it.
+
+        Parameters
+        ----------
+        image
+            A reference, with a digest or without.
+        pull
+            Whether it may be pulled.
+
+        Raises
+        ------
+        EngineError
+            If it isn't there, can't be pulled, isn't what its digest says, or is made for another processor.
+        """
+        with _client() as client:
+            try:
+                attributes = client.images.get(image).attrs
+            except ImageNotFound:
+                attributes = _pulled(client, image, pull=pull)
+            machine = client.info()["Architecture"]
+        machine = MACHINES.get(machine, machine)
+        if attributes["Architecture"] != machine:
+            raise EngineError(
+                f"{image} is made for {attributes['Architecture']}, this machine is {machine}; pull or build its own."
+            )
+        return reference(image, attributes)
+
+    def has_gpu(self, image: ImageRef) -> bool:
+        """Ask a container of this image for its GPUs: what this process sees says nothing about the daemon's machine."""
+        with _client() as client:
+            try:
+                seen = client.containers.run(
+                    image.start, ["-L"], entrypoint=["nvidia-smi"], device_requests=_gpus(), network_mode="none", remove=True
+                )
+            except (DockerException, RequestException):
+                return False
+        return b"GPU" in seen
+
+    def run(self, job: Job, log: Path, progress: Progress, stop: threading.Event) -> Exit:
+        """Run a job as a container, which is removed whatever happens."""
+        begin = time.monotonic()
+        arguments: dict[str, Any] = {}
+
+        def end(outcome: Outcome, code: int | None, message: str) -> Exit:
+            return Exit(
+                outcome=outcome,
+                code=code,
+                message=message,
+                seconds=time.monotonic() - begin,
+                command=_shown(arguments),
+                enforced=("cores", "memory", "seconds"),
+            )
+
+        with _client() as client:
+            try:
+                info = client.info()
+                arguments |= create_arguments(job, info, self._binds(client, job))
+                with _container(client, arguments) as container:
+                    return end(*_watch(container, job, log, progress, stop))
+            except ImageNotFound:
+                return end(Outcome.IMAGE, None, f"its image {job.image.asked} is gone")
+            except EngineError as error:
+                return end(Outcome.MOUNT, None, str(error))
+            except APIError as error:
+                return end(cause(str(error.explanation or error)), None, _short(error))
+            except (DockerException, RequestException, OSError) as error:
+                _wait_for_daemon(client, job.label, stop)
+                return end(Outcome.INFRA, None, f"the docker daemon went away ({_short(error)})")
+
+    def reap(self) -> tuple[str, ...]:
+        """Remove containers whose run of Lussac is gone."""
+        removed = []
+        with _client() as client:
+            for container in client.containers.list(all=True, filters={"label": PARENT}, ignore_removed=True):
+                if is_gone(container.labels[PARENT]):
+                    with contextlib.suppress(NotFound):
+                        container.remove(force=True, v=True)
+                    removed.append(f"container {container.name} of a run that is gone")
+        return tuple(removed)
+
+    def _binds(self, client: docker.DockerClient, job: Job) -> list[Bind]:
+        """Return the mounts as the daemon's machine knows them."""
+        return [self.paths.bind(client, mount) for mount in merged(job.mounts)]
+
+
+def merged(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """Return the mounts in an order in which one inside another comes after it."""
+    return tuple(sorted(mounts, key=lambda mount: mount.target))
+
+
+def create_arguments(job: Job, info: Mapping[str, Any], binds: list[Bind]) -> dict[str, Any]:
+    """Return a job as arguments of the SDK; pure.
+
+    Parameters
+    ----------
+    job
+        What to run.
+    info
+        What the daemon says about itself.
+    binds
+        The mounts of the job, on the daemon's machine.
+    """
+    owner = job.source(OUT).stat()
+    user = "0:0" if _is_rootless(info) or "root" in job.relaxed else f"{owner.st_uid}:{owner.st_gid}"
+    arguments: dict[str, Any] = {
+        "image": job.image.start,
+        "entrypoint": [job.argv[0]],
+        "command": list(job.argv[1:]),
+        "environment": {**CACHES, **job.env},
+        "mounts": binds,
+        "working_dir": WORK,
+        "user": user,
+        "network_mode": "host" if "network" in job.relaxed else "none",
+        "read_only": "writable-root" not in job.relaxed,
+        "tmpfs": {"/tmp": "mode=1777,exec"},  # noqa: S108 - the container's own
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "init": True,
+        "nano_cpus": job.limits.cores * 1_000_000_000,
+        "pids_limit": 8192,
+        "shm_size": job.limits.memory or info["MemTotal"],
+        "labels": {RUN: job.label, PARENT: identity(os.getpid())},
+        "detach": True,
+    }
+    if job.limits.memory:
+        arguments |= {"mem_limit": job.limits.memory, "memswap_limit": job.limits.memory}
+    if job.gpu:
+        arguments["device_requests"] = _gpus()
+    return arguments
+
+
+def reference(asked: str, attributes: Mapping[str, Any]) -> ImageRef:
+    """Read what the daemon says about an image; pure.
+
+    Raises
+    ------
+    EngineError
+        If `asked` has a digest and the image another.
+    """
+    name, _, digest = asked.partition("@")
+    digests = [entry for entry in attributes.get("RepoDigests") or () if not entry.startswith("localhost/")]
+    if digest and not any(entry.endswith(digest) for entry in digests):
+        raise EngineError(
+            f"{asked} was asked for, and the image here is {', '.join(digests) or attributes['Id']}; pull it again."
+        )
+    repository = name.rpartition(":")[0] or name
+    pinned = next((entry for entry in digests if entry.partition("@")[0].endswith(repository)), next(iter(digests), ""))
+    layers = attributes["RootFS"]["Layers"]
+    config = attributes.get("Config") or {}
+    labels = {f"label {key}": value for key, value in sorted((config.get("Labels") or {}).items())}
+    return ImageRef(
+        asked=asked,
+        start=attributes["Id"],
+        digest=pinned.partition("@")[2],
+        rootfs=rootfs_digest(layers),
+        source="registry" if pinned else "local-build",
+        details={"id": attributes["Id"], "platform": f"{attributes['Os']}/{attributes['Architecture']}", **labels},
+    )
+
+
+def rootfs_digest(layers: list[str]) -> str:
+    """Return the hash of an image's layers, which every engine and store agrees on."""
+    return "sha256:" + hashlib.sha256("\n".join(layers).encode()).hexdigest()
+
+
+def cause(message: str) -> Outcome:
+    """Say what a refusal of the daemon means; pure."""
+    text = message.lower()
+    if "invalid mount" in text or "bind source path" in text or "mounting" in text or "statfs" in text:
+        return Outcome.MOUNT
+    if "device driver" in text or "nvidia" in text or "cdi device" in text:
+        return Outcome.GPU
+    if "executable file not found" in text or "exec format" in text or "no such image" in text or "no such file" in text:
+        return Outcome.IMAGE
+    return Outcome.INFRA
+
+
+@contextlib.contextmanager
+def _client() -> Iterator[docker.DockerClient]:
+    """Give a client of this thread's own, which isn't safe to share."""
+    client = docker.from_env(timeout=60)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def _container(client: docker.DockerClient, arguments: Mapping[str, Any]) -> Iterator[Container]:
+    container = client.containers.create(**arguments)
+    try:
+        yield container
+    finally:
+        with contextlib.suppress(NotFound):
+            container.remove(force=True, v=True)
+
+
+def _watch(
+    container: Container, job: Job, log: Path, progress: Progress, stop: threading.Event
+) -> tuple[Outcome, int | None, str]:
+    """Start a container and wait for its end."""
+    with log.open("ab") as file:
+        writer = threading.Thread(target=_copy_log, args=(container, file.fileno()), daemon=True)
+        container.start()
+        writer.start()
+        ended, code = supervise(lambda: _exit_code(container), log, job.limits.seconds, progress, stop)
+        if ended:
+            container.stop(timeout=GRACE)
+        writer.join(5)
+    container.reload()
+    state = container.attrs["State"]
+    return _with_code(judge(ended, code, job.limits, out_of_memory=state.get("OOMKilled", False) or code == 137), code)
+
+
+def _with_code(found: tuple[Outcome, str], code: int | None) -> tuple[Outcome, int | None, str]:
+    return found[0], code, found[1]
+
+
+def _copy_log(container: Container, file: int) -> None:
+    """Copy what a container writes, as it writes, into an open file."""
+    with contextlib.suppress(DockerException, RequestException, OSError):
+        for piece in container.logs(stream=True, follow=True):
+            os.write(file, piece)
+
+
+def _exit_code(container: Container) -> int | None:
+    container.reload()
+    state = container.attrs["State"]
+    return state["ExitCode"] if state["Status"] in ("exited", "dead") else None
+
+
+def _wait_for_daemon(client: docker.DockerClient, label: str, stop: threading.Event) -> None:
+    """Wait for a daemon that restarts, and remove what it still has of this run."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and not stop.is_set():
+        try:
+            for container in client.containers.list(all=True, filters={"label": f"{RUN}={label}"}):
+                container.remove(force=True, v=True)
+        except (DockerException, RequestException, OSError):
+            stop.wait(0.5)
+        else:
+            return
+
+
+def _pulled(client: docker.DockerClient, image: str, *, pull: bool) -> Mapping[str, Any]:
+    """Pull an image; return what the daemon says about it."""
+    if not pull:
+        raise EngineError(f"{image} is not in docker's store; build it (make images) or name another image.")
+    try:
+        client.images.pull(image) if "@" in image or ":" in image.rpartition("/")[2] else client.images.pull(image, tag="latest")
+        return dict(client.images.get(image).attrs)
+    except (DockerException, RequestException) as error:
+        raise EngineError(f"{image} can't be pulled ({_short(error)}); look at its name and at the network.") from error
+
+
+def _is_rootless(info: Mapping[str, Any]) -> bool:
+    """Tell whether the daemon runs without root: then the container's root is the user who started it."""
+    return any("name=rootless" in option for option in info.get("SecurityOptions") or ())
+
+
+def _gpus() -> list[DeviceRequest]:
+    return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+
+
+def _short(error: Exception) -> str:
+    text = str(getattr(error, "explanation", None) or error)
+    return text.strip().splitlines()[-1][:300] if text.strip() else type(error).__name__
+
+
+def _shown(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the arguments as lines for the record."""
+    return tuple(f"{key}={value}" for key, value in arguments.items())
