@@ -72,7 +72,7 @@ class Amplitude(Bounds):
     """The highest peak, the value at the spike, or from the lowest to the highest value."""
 
 
-class SNR(Bounds):
+class SignalToNoise(Bounds):
     """Size of the template on its main channel over the noise (median absolute deviation) there."""
 
     peak_sign: PeakSign = "both"
@@ -127,7 +127,7 @@ class Criteria(Strict):
     firing_rate: FiringRate | None = None
     contamination: Contamination | None = None
     amplitude: Amplitude | None = None
-    SNR: SNR | None = None
+    SNR: SignalToNoise | None = None
     sd_ratio: SDRatio | None = None
     ISI_portion: ISIPortion | None = None
 
@@ -240,7 +240,7 @@ def _amplitude(params: Amplitude, units: Units) -> Values:
     return np.where(units.templates.counts > 0, sizes, np.nan)
 
 
-def _snr(params: SNR, units: Units) -> Values:
+def _snr(params: SignalToNoise, units: Units) -> Values:
     sizes = template_sizes(units.templates, params.peak_sign, params.peak_mode)
     noise = units.templates.noise[sizes.argmax(axis=1)]
     return np.divide(sizes.max(axis=1), noise, out=np.full(len(sizes), np.nan), where=(noise > 0) & (units.templates.counts > 0))

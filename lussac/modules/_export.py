@@ -1,0 +1,226 @@
+"""What the exports share: folders that appear at once and whole, and analyzers filled from templates that are known already."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from spikeinterface.core import (
+    BaseRecording,
+    BaseSorting,
+    ChannelSparsity,
+    SortingAnalyzer,
+    compute_sparsity,
+    create_sorting_analyzer,
+)
+from spikeinterface.core import Templates as DenseTemplates
+from spikeinterface.core.sortinganalyzer import get_extension_class
+
+from lussac import quality
+from lussac.algorithms.templates import PeakSign
+from lussac.errors import FolderError
+from lussac.modules import EXPORT_MARKER
+from lussac.modules.base import Context, Sortings
+from lussac.params import Count, Micrometers, Strict, WaveformExtraction
+from lussac.sortings import keep, unit_ids
+from lussac.traces import Templates
+
+MARKER_TEXT = "Lussac wrote this folder and may replace it.\n"
+
+
+class Sparsity(Strict):
+    """Which channels belong to a unit, as in `spikeinterface.compute_sparsity`."""
+
+    method: Literal["radius", "best_channels", "closest_channels", "snr", "amplitude"] = "radius"
+    """By distance from the main channel, by count, or by size of the template."""
+    radius_um: Micrometers = 75.0
+    """For `radius` (um)."""
+    num_channels: Count = 5
+    """For `best_channels` and `closest_channels`."""
+    threshold: float = 5.0
+    """For `snr` (multiples of the noise) and `amplitude` (uV)."""
+    peak_sign: PeakSign = "both"
+    """Which peaks tell the main channel."""
+
+
+class ExportExtraction(WaveformExtraction):
+    """How waveforms are taken for an export."""
+
+    sparse: bool = True
+    """Keep only the channels near each unit."""
+    sparsity: Sparsity = Sparsity()
+    """Which channels these are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """Units to export, with what an analyzer would compute of them.
+
+    Parameters
+    ----------
+    sorting
+        Without empty units.
+    recording
+        Band-passed as the waveforms shall be.
+    templates
+        Its mean waveforms, zero on the channels that don't belong to the unit.
+    sparsity
+        Channels of each unit; all where the export is dense.
+    main_channels, shifts
+        For each unit the channel of its highest peak, and how many samples after the spike that lies.
+    """
+
+    sorting: BaseSorting
+    recording: BaseRecording
+    extraction: ExportExtraction
+    templates: Templates
+    sparsity: ChannelSparsity
+    main_channels: NDArray[np.int64]
+    shifts: NDArray[np.int64]
+
+
+@contextlib.contextmanager
+def published(target: Path) -> Iterator[Path]:
+    """Give a folder to make and to write to, which takes its place under its name only when all is written.
+
+    Parameters
+    ----------
+    target
+        Where it shall be. A folder that is there already is replaced if Lussac wrote it.
+
+    Raises
+    ------
+    FolderError
+        There is something else at this place.
+    """
+    refuse_foreign(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        yield beside
+        (beside / EXPORT_MARKER).write_text(MARKER_TEXT, encoding="utf-8")
+        if target.exists():
+            old = target.with_name(f"{beside.name}.old")
+            target.rename(old)
+            beside.rename(target)
+            shutil.rmtree(old)
+        else:
+            beside.rename(target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def refuse_foreign(target: Path) -> None:
+    """Raise FolderError where a folder holds something that Lussac did not write."""
+    ours = (target / EXPORT_MARKER).is_file()
+    if target.is_dir() and (ours or not any(target.iterdir())):
+        return
+    if os.path.lexists(target):
+        raise FolderError(f"{target} exists and is not an export of Lussac. Give another path, or move it away.")
+
+
+def places(sortings: Sortings, folder: Path, context: Context) -> dict[str, Path]:
+    """Return where each analysis goes: into the folder, or one below it where there are several; none without spikes."""
+    spiking = [name for name, sorting in sortings.items() if len(sorting.to_spike_vector())]
+    for name in sorted(set(sortings) - set(spiking)):
+        context.log.warning("%s has no spikes: nothing is exported.", name)
+    return {name: folder / name if len(sortings) > 1 else folder for name in spiking}
+
+
+def without_empty(sorting: BaseSorting) -> BaseSorting:
+    """Return a sorting of the units that have spikes."""
+    counts = np.bincount(sorting.to_spike_vector()["unit_index"], minlength=sorting.get_num_units())
+    return keep(sorting, [unit for unit, count in zip(unit_ids(sorting), counts, strict=True) if count])
+
+
+def measured(sorting: BaseSorting, extraction: ExportExtraction, context: Context) -> Measured:
+    """Measure the units of a sorting for an export."""
+    recording = context.traces.band(extraction.filter_band)
+    templates = context.traces.templates({"": sorting}, extraction, context.seed)
+    sparsity = _sparsity(sorting, recording, templates, extraction)
+    main_channels, moments = quality.main_peaks(templates, extraction.sparsity.peak_sign)
+    masked = Templates(
+        templates.refs, templates.means * sparsity.mask[:, np.newaxis], templates.counts, templates.before, templates.noise
+    )
+    return Measured(sorting, recording, extraction, masked, sparsity, main_channels, moments - templates.before)
+
+
+def _sparsity(
+    sorting: BaseSorting, recording: BaseRecording, templates: Templates, extraction: ExportExtraction
+) -> ChannelSparsity:
+    if not extraction.sparse:
+        everything = np.ones((sorting.get_num_units(), recording.get_num_channels()), dtype=bool)
+        return ChannelSparsity(everything, sorting.unit_ids, recording.channel_ids)
+    dense = DenseTemplates(
+        templates.means,
+        recording.sampling_frequency,
+        templates.before,
+        channel_ids=recording.channel_ids,
+        unit_ids=sorting.unit_ids,
+        probe=recording.get_probe(),
+    )
+    arguments = extraction.sparsity.model_dump()
+    found = compute_sparsity(dense, noise_levels=templates.noise, amplitude_mode="extremum", **arguments)
+    main = quality.main_peaks(templates, extraction.sparsity.peak_sign)[0]
+    found.mask[np.arange(len(main)), main] = True
+    return ChannelSparsity(found.mask, sorting.unit_ids, recording.channel_ids)
+
+
+def jobs(context: Context) -> dict[str, object]:
+    """Return SpikeInterface's job kwargs; threads, unless the user wants processes: these take seconds to start."""
+    return {"pool_engine": "thread", **context.jobs}
+
+
+def analyzer(units: Measured, context: Context, folder: Path | None = None) -> SortingAnalyzer:
+    """Return an analyzer of the units, in a folder that doesn't exist yet or in memory; the recording is not read for it."""
+    return create_sorting_analyzer(
+        units.sorting,
+        units.recording,
+        sparse=units.extraction.sparse,
+        sparsity=units.sparsity if units.extraction.sparse else None,
+        main_channel_indices=units.main_channels,
+        peak_sign=units.extraction.sparsity.peak_sign,
+        format="binary_folder" if folder else "memory",
+        folder=folder,
+        job_kwargs=jobs(context),
+    )
+
+
+def attach_templates(target: SortingAnalyzer, units: Measured) -> None:
+    """Give an analyzer the mean waveforms."""
+    rate = units.recording.sampling_frequency
+    before, after = units.templates.before, units.templates.means.shape[1] - units.templates.before
+    # SpikeInterface truncates to samples
+    window = {"ms_before": (before + 1e-3) / rate * 1e3, "ms_after": (after + 1e-3) / rate * 1e3}
+    attach(target, "templates", {"operators": ["average"], **window}, average=units.templates.means)
+
+
+def attach_similarity(target: SortingAnalyzer, means: NDArray[np.floating]) -> None:
+    """Give an analyzer the cosines between its templates, which are zero where they are not defined."""
+    flat = means.reshape(len(means), -1).astype(np.float64)
+    norms = np.linalg.norm(flat, axis=1, keepdims=True)
+    unit = np.divide(flat, norms, out=np.zeros_like(flat), where=norms > 0)
+    attach(target, "template_similarity", {}, similarity=np.clip(unit @ unit.T, -1, 1).astype(np.float32))
+
+
+def attach_amplitudes(target: SortingAnalyzer, units: Measured, context: Context) -> None:
+    """Give an analyzer the traces at each spike, at the peak of the unit's template (uV)."""
+    band = units.extraction.filter_band
+    values = context.traces.values(units.sorting, band, units.main_channels, units.shifts)
+    attach(target, "spike_amplitudes", {}, amplitudes=values)
+
+
+def attach(target: SortingAnalyzer, name: str, params: Mapping[str, object], **data: NDArray[Any]) -> None:
+    """Give an analyzer the data of an extension, as if it had computed them."""
+    extension = get_extension_class(name)(target)
+    extension.set_params(**params)
+    extension.data.update(data)
+    extension.run_info = {"run_completed": True, "runtime_s": 0.0}
+    extension.save()
+    target.extensions[name] = extension

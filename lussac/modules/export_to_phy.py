@@ -1,0 +1,140 @@
+"""Writes a folder that Phy opens."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from spikeinterface.core import BaseRecording, BaseSorting, SortingAnalyzer, concatenate_recordings
+from spikeinterface.exporters import export_to_phy
+
+from lussac.algorithms.contamination import contamination
+from lussac.modules import _export as export
+from lussac.modules._export import ExportExtraction, Measured, Sparsity
+from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
+from lussac.params import AbsolutePath, Periods, Strict
+from lussac.recording import timeline
+from lussac.sortings import build, categories, properties, trains, unit_ids
+from lussac.units import Selector
+
+CONTAMINATION = "lussac_contamination"
+COLUMN_PREFIX = "lussac_"
+
+
+class ExportParams(Strict):
+    """As those of `spikeinterface.exporters.export_to_phy`."""
+
+    compute_amplitudes: bool = False
+    """Write the amplitude of each spike."""
+    compute_pc_features: bool = False
+    """Write principal components of each spike's waveform; takes long."""
+    add_waveforms: bool = False
+    """Write some waveforms of each unit, for Phy without the recording."""
+    copy_binary: bool = False
+    """Copy the recording into the folder."""
+    template_mode: Literal["average", "median"] = "average"
+    """How templates are made of waveforms."""
+    additional_properties: tuple[str, ...] = ()
+    """Properties of units that get a column, besides those that start with ``lussac_``."""
+    dtype: str | None = None
+    """Type that a copied recording is written in."""
+    verbose: bool = False
+    """Accepted as in older files."""
+    sparsity: Sparsity | None = None
+    """Channels that are written for each unit; by default those of `wvf_extraction`."""
+
+
+class Params(ModuleParams):
+    """What is written where."""
+
+    path: AbsolutePath
+    """The folder; a subfolder per analysis where there are several."""
+    wvf_extraction: ExportExtraction = ExportExtraction(ms_before=1.0, ms_after=3.0, max_spikes_per_unit=1000, filter_band=None)
+    """How templates are taken."""
+    export_params: ExportParams = ExportParams()
+    """What is written."""
+    estimate_contamination: Mapping[str, Periods] = Field(default_factory=dict)
+    """Category to censored and refractory period (ms): writes a column for its units."""
+
+
+def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
+    """Write each analysis; the sortings stay as they are."""
+    if not export.places(sortings, params.path, context):
+        return Outcome(sortings=sortings)
+    with export.published(params.path) as folder:
+        for name, place in export.places(sortings, folder, context).items():
+            _write(sortings[name], place, params, context)
+    return Outcome(sortings=sortings, exports=(params.path,))
+
+
+def _write(sorting: BaseSorting, folder: Path, params: Params, context: Context) -> None:
+    options, extraction = params.export_params, params.wvf_extraction
+    if options.sparsity is not None:
+        extraction = extraction.model_copy(update={"sparsity": options.sparsity})
+    exported = _with_contamination(export.without_empty(sorting), params.estimate_contamination, context)
+    units = export.measured(exported, extraction, context)
+    target = _analyzer(units, options, context)
+    if options.compute_amplitudes:
+        export.attach_amplitudes(target, units, context)
+    columns = [key for key in properties(exported) if key.startswith(COLUMN_PREFIX) or key in options.additional_properties]
+    export_to_phy(
+        target,
+        folder,
+        remove_if_exists=True,
+        use_relative_path=options.copy_binary,  # the folder will get another name
+        additional_properties=columns,
+        **options.model_dump(exclude={"sparsity", "additional_properties"}),
+        **export.jobs(context),
+    )
+
+
+def _analyzer(units: Measured, options: ExportParams, context: Context) -> SortingAnalyzer:
+    """Return an analyzer with templates and their similarity, of one segment as Phy wants it."""
+    from_waveforms = options.compute_pc_features or options.add_waveforms or options.template_mode != "average"
+    recording = units.recording if from_waveforms else context.recording
+    target = export.analyzer(_single_segment(replace(units, recording=recording), context), context)
+    if from_waveforms:
+        extraction = units.extraction
+        target.compute("random_spikes", max_spikes_per_unit=extraction.max_spikes_per_unit, seed=context.seed)
+        target.compute("waveforms", ms_before=extraction.ms_before, ms_after=extraction.ms_after, **export.jobs(context))
+        target.compute("templates", operators=[options.template_mode])
+    else:
+        export.attach_templates(target, units)
+    export.attach_similarity(target, units.templates.means)
+    return target
+
+
+def _single_segment(units: Measured, context: Context) -> Measured:
+    """Join the segments; a recording that lies in the scratch folder is hidden, so that Phy isn't sent to where it was."""
+    segments = timeline(units.recording)
+    temporary = any(path.is_relative_to(context.folder.parent) for path in _files(units.recording))
+    if len(segments.durations) == 1 and not temporary:
+        return units
+    spikes = units.sorting.to_spike_vector().copy()
+    spikes["sample_index"] = replace(segments, gap=0).flatten(spikes["segment_index"], spikes["sample_index"])
+    spikes["segment_index"] = 0
+    sorting = build(spikes, unit_ids(units.sorting), units.sorting.sampling_frequency, 1, properties(units.sorting))
+    return replace(units, sorting=sorting, recording=concatenate_recordings([units.recording]))
+
+
+def _files(recording: BaseRecording) -> list[Path]:
+    return [Path(file) for file in recording.get_binary_description()["file_paths"]] if recording.is_binary_compatible() else []
+
+
+def _with_contamination(sorting: BaseSorting, periods: Mapping[str, Periods], context: Context) -> BaseSorting:
+    """Return a sorting with the estimated contamination of the units whose category is asked for, NaN for the others."""
+    if not periods:
+        return sorting
+    labels, units = categories(sorting), trains(sorting, timeline(context.recording))
+    estimates = dict.fromkeys(units, np.nan)
+    for category, (censored, refractory) in periods.items():
+        first, last = context.samples(censored), max(context.samples(refractory), context.samples(censored) + 1)
+        for unit in (unit for unit, label in labels.items() if Selector.parse(category).matches(label)):
+            estimates[unit] = contamination(units[unit], first, last, timeline(context.recording).total)
+    columns = properties(sorting) | {CONTAMINATION: np.array(list(estimates.values()))}
+    return build(sorting.to_spike_vector(), unit_ids(sorting), sorting.sampling_frequency, sorting.get_num_segments(), columns)
+
+
+MODULE = Module(Params, run, exports=("path",))
