@@ -20,6 +20,7 @@ import spikeinterface.preprocessing as spre
 from spikeinterface.core import BaseRecording, BinaryFolderRecording, get_random_data_chunks
 from spikeinterface.core.core_tools import SIJsonEncoder, is_path_remote
 from spikeinterface.core.job_tools import fix_job_kwargs
+from spikeinterface.core.time_series_tools import get_random_sample_slices
 from spikeinterface.preprocessing.filter import adjust_margin_ms_for_highpass
 
 from lussac.algorithms.timeline import Timeline
@@ -41,6 +42,7 @@ _KEYWORDS = {  # where the keywords go that a function of spikeinterface passes 
     "detect_bad_channels_kwargs": spre.detect_bad_channels,
     "filter_kwargs": spre.filter,
     "random_chunk_kwargs": get_random_data_chunks,
+    "random_slices_kwargs": get_random_sample_slices,
 }
 _PATH_ENDINGS = ("path", "paths", "file", "files", "folder", "folders")
 
@@ -83,7 +85,7 @@ def load(params: RecordingParams, base: Path, log: logging.Logger) -> BaseRecord
         ) from error
     _check_samples(recording)
     if params.probe_file is not None:
-        _attach_probe(recording, _absolute_path(params.probe_file, base), log)
+        _attach_probe(recording, params.probe_file, log)
     if not recording.has_probe():
         raise InputError(
             "The recording has no probe, so that the places of its channels are unknown. "
@@ -110,8 +112,8 @@ def in_microvolts(recording: BaseRecording, log: logging.Logger) -> BaseRecordin
 def problems(params: RecordingParams, base: Path) -> list[Problem]:
     """Return all that is wrong with the section, as far as it shows without reading the recording."""
     found = [*_extractor_problems(params, base), *step_problems(params.preprocessing or {}, ("preprocessing",))]
-    if params.probe_file is not None and not _absolute_path(params.probe_file, base).is_file():
-        found.append((("probe_file",), f"no such file: {_absolute_path(params.probe_file, base)}"))
+    if params.probe_file is not None and not params.probe_file.is_file():
+        found.append((("probe_file",), f"no such file: {params.probe_file}"))
     return found
 
 
@@ -329,9 +331,7 @@ def _complete(function: Callable[..., Any], given: Mapping[str, Any], seed: int,
 
 
 def _tell_removed(key: str, before: BaseRecording, after: BaseRecording, log: logging.Logger) -> None:
-    """Log the channels that a step took out; refuse a step that left none."""
-    if after.get_num_channels() == 0:
-        raise InputError(f"The preprocessing {key!r} removed all channels. Check the recording, or the arguments of {key!r}.")
+    """Log the channels that a step took out, with the reason where the step tells it."""
     left = set(after.channel_ids.tolist())
     gone = [channel for channel in before.channel_ids.tolist() if channel not in left]
     if not gone and _step_name(key) == BAD_CHANNELS:
