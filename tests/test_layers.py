@@ -15,7 +15,7 @@ LAYERS = (
     ("engines", "store", "provenance", "interrupt", "plainpickle"),
     ("recording", "sortings", "analyses", "traces", "quality"),
     ("sorters", "images", "modules", "params_examples"),
-    ("plan",),
+    ("plan", "places"),
     ("progress", "walk", "perform", "sorter_stage", "pipeline", "report"),
     ("api", "console", "demo", "cli", "__init__", "__main__"),
 )
