@@ -15,19 +15,15 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from spikeinterface.core import BaseRecording, BaseRecordingSegment, BaseSorting, BinaryRecordingExtractor
+from spikeinterface.core import BaseRecording, BaseSorting, BinaryRecordingExtractor
 from spikeinterface.core.job_tools import fix_job_kwargs
-from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
-from lussac.algorithms.templates import bandpass_margin, gaussian_bandpass
+from lussac.algorithms.templates import gaussian_bandpass
 from lussac.algorithms.windows import add_windows, filtered_values
+from lussac.bandpass import UNFILTERED, Band, BandpassRecording, cutoffs, margin_of, read, scaling
 from lussac.params import WaveformExtraction
 from lussac.units import UnitRef
 
-Band = tuple[float | None, float | None]
-UNFILTERED: Band = (None, None)
-
-BLOCK = 1 << 14  # samples that are filtered at once, margins included
 CHUNK_BYTES = 1 << 25  # traces read at once
 SUMS_BYTES = 1 << 28  # sums of waveforms held at once; more units take more passes over the recording
 LONGEST_MARGIN = 1 << 12  # samples; with a longer filter it is cheaper to filter the recording once
@@ -107,11 +103,11 @@ class Traces:
         A recording with the same channels and segments, in int16 with the gains of the recording where that is int16, else in
         float32. Where the disk has no room for it, it is filtered whenever it is read: the same values, more slowly.
         """
-        key = _cutoffs(band)
+        key = cutoffs(band)
         if key == UNFILTERED:
             return self.recording
         if key not in self._bands:
-            self._bands[key] = self._written(_BandpassRecording(self.recording, key), key)
+            self._bands[key] = self._written(BandpassRecording(self.recording, key), key)
         return self._bands[key]
 
     def noise(self, band: Band | None) -> NDArray[np.float32]:
@@ -119,11 +115,11 @@ class Traces:
 
         It is the mean over random stretches of the recording, as in SpikeInterface's `get_noise_levels`.
         """
-        return self._noise_levels(_cutoffs(band)).mad
+        return self._noise_levels(cutoffs(band)).mad
 
     def noise_sd(self, band: Band | None) -> NDArray[np.float32]:
         """Return the standard deviation of the band-passed traces per channel, float32, in uV, from the same stretches."""
-        return self._noise_levels(_cutoffs(band)).sd
+        return self._noise_levels(cutoffs(band)).sd
 
     def templates(self, sortings: Mapping[str, BaseSorting], extraction: WaveformExtraction, seed: int) -> Templates:
         """Return the mean waveforms of all units of all sortings, from one pass over the recording.
@@ -138,7 +134,7 @@ class Traces:
             For the choice of spikes. A unit's spikes depend on the seed, the names of its sorting and of itself, and on nothing
             else. Spikes whose window leaves their segment are not used.
         """
-        band = _cutoffs(extraction.filter_band)
+        band = cutoffs(extraction.filter_band)
         before, after = self._samples(extraction.ms_before), max(self._samples(extraction.ms_after), 1)
         refs = tuple(UnitRef(name, unit) for name, sorting in sortings.items() for unit in sorting.unit_ids.tolist())
         spikes = _Spikes.of(sortings).within(self._durations(), before, after).drawn(refs, extraction.max_spikes_per_unit, seed)
@@ -174,9 +170,9 @@ class Traces:
         -------
         float32, one value per spike, in uV.
         """
-        cutoffs = _cutoffs(band)
-        source, margin = self._source(cutoffs)
-        taps = self._impulse_response(cutoffs, margin)
+        key = cutoffs(band)
+        source, margin = self._source(key)
+        taps = self._impulse_response(key, margin)
         spikes = _Spikes.of({"": sorting})
         channel = channels[spikes.slots]
         sample = np.clip(spikes.samples + shifts[spikes.slots], 0, self._durations()[spikes.segments] - 1)
@@ -185,14 +181,14 @@ class Traces:
         with ThreadPoolExecutor(self._threads) as pool:
             for segment, start, stop in _chunks(source):
                 chosen = spikes.between(segment, start, stop)
-                traces = _read(source, segment, start - reach, stop + reach)
+                traces = read(source, segment, start - reach, stop + reach)
                 starts = sample[chosen] - margin - (start - reach)
                 parts = np.array_split(np.arange(len(starts)), self._threads)
                 found = pool.map(
                     filtered_values, *zip(*((traces, starts[p], channel[chosen][p], taps) for p in parts), strict=True)
                 )
                 values[chosen] = np.concatenate(list(found))
-        gains, offsets = _scaling(source)
+        gains, offsets = scaling(source)
         return (values * gains[channel] + taps.sum() * offsets[channel]).astype(np.float32)
 
     def _samples(self, milliseconds: float) -> int:
@@ -204,7 +200,7 @@ class Traces:
 
     def _source(self, band: Band) -> tuple[BaseRecording, int]:
         """Return where to read windows that are filtered afterwards, and by how much wider they must be on each side."""
-        margin = _margin(self.recording, band)
+        margin = margin_of(self.recording, band)
         return (self.recording, margin) if margin <= LONGEST_MARGIN else (self.band(band), 0)
 
     def _add_windows(self, source: BaseRecording, spikes: "_Spikes", before: int, sums: NDArray[np.float64]) -> None:
@@ -214,7 +210,7 @@ class Traces:
                 chosen = spikes.between(segment, start, stop)
                 if chosen.start == chosen.stop:
                     continue
-                traces = _read(source, segment, start - reach, stop + reach)
+                traces = read(source, segment, start - reach, stop + reach)
                 starts = spikes.samples[chosen] - before - (start - reach)
                 slots = spikes.slots[chosen]
                 # a unit belongs to one thread, which adds its spikes up in their order: the sums don't depend on the threads
@@ -224,7 +220,7 @@ class Traces:
     def _filtered(self, means: NDArray[np.float64], band: Band, margin: int) -> NDArray[np.float32]:
         """Scale mean windows (units x samples x channels) to uV, filter them and cut the margins off."""
         units, width, channels = means.shape
-        gains, offsets = _scaling(self.recording)
+        gains, offsets = scaling(self.recording)
         columns = np.moveaxis(means * gains + offsets, 1, 0).reshape(width, units * channels)
         used = band if margin else UNFILTERED
         filtered = gaussian_bandpass(columns, self.recording.sampling_frequency, *used, workers=self._threads)
@@ -256,14 +252,14 @@ class Traces:
 
     def _levels_of(self, band: Band, segment: int, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the noise of a stretch per channel: median absolute deviation / 0.6745, and standard deviation."""
-        margin = _margin(self.recording, band)
-        gains, offsets = _scaling(self.recording)
-        scaled = _read(self.recording, segment, start - margin, stop + margin) * gains + offsets
+        margin = margin_of(self.recording, band)
+        gains, offsets = scaling(self.recording)
+        scaled = read(self.recording, segment, start - margin, stop + margin) * gains + offsets
         traces = gaussian_bandpass(scaled, self.recording.sampling_frequency, *band)[margin : len(scaled) - margin]
         mad = np.median(np.abs(traces - np.median(traces, axis=0)), axis=0) / MAD_OF_NORMAL
         return mad, traces.std(axis=0, dtype=np.float64)
 
-    def _written(self, filtered: "_BandpassRecording", band: Band) -> BaseRecording:
+    def _written(self, filtered: BandpassRecording, band: Band) -> BaseRecording:
         """Return a copy on the disk, or the recording that is given where there is no room."""
         size = filtered.get_total_memory_size()
         name = f"the recording filtered from {band[0] or 0:g} to {band[1] or filtered.sampling_frequency / 2:g} Hz"
@@ -338,69 +334,6 @@ class _Spikes:
         return self.taken(keep)
 
 
-class _BandpassRecording(BasePreprocessor):
-    """A recording that is filtered when it is read.
-
-    It is filtered in blocks that start at fixed places, so that a sample has the same value whatever stretch it is read in.
-    """
-
-    def __init__(self, recording: BaseRecording, band: Band) -> None:
-        as_integers = recording.dtype == np.int16 and recording.has_scaleable_traces()
-        super().__init__(recording, dtype="int16" if as_integers else "float32")
-        if band[0] is not None and recording.has_scaleable_traces():
-            self.set_channel_offsets(0.0)  # the filter takes constants away
-        for segment in recording.segments:
-            self.add_recording_segment(_BandpassSegment(segment, recording, len(self.segments), band, self.dtype))
-        self._kwargs = {"recording": recording, "band": band}
-
-    def write_segment(self, index: int, folder: Path, threads: int) -> Path:
-        """Write the filtered traces of a segment, samples x channels, and return the file."""
-        file = folder / f"traces{index}.raw"
-        file.touch()
-        segment = self.segments[index]
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda number: segment.write_block(number, file), range(segment.count_blocks())))
-        return file
-
-
-class _BandpassSegment(BasePreprocessorSegment):
-    def __init__(self, parent: BaseRecordingSegment, recording: BaseRecording, index: int, band: Band, dtype: np.dtype) -> None:
-        super().__init__(parent)
-        self._recording, self._index, self._band, self._dtype = recording, index, band, dtype
-        self._margin = _margin(recording, band)
-        self._step = max(BLOCK, 1 << (4 * self._margin).bit_length()) - 2 * self._margin
-
-    def count_blocks(self) -> int:
-        return -(-self.get_num_samples() // self._step)
-
-    def block(self, number: int) -> NDArray[np.number]:
-        """Return the filtered traces of one block, samples x channels."""
-        start = number * self._step
-        traces = _read(self._recording, self._index, start - self._margin, start + self._step + self._margin)
-        filtered = gaussian_bandpass(traces, self._recording.sampling_frequency, *self._band)
-        filtered = filtered[self._margin : self._margin + min(self._step, self.get_num_samples() - start)]
-        if self._dtype.kind == "i":
-            limits = np.iinfo(self._dtype)
-            filtered = np.clip(np.rint(filtered), limits.min, limits.max)
-        return filtered.astype(self._dtype)
-
-    def write_block(self, number: int, file: Path) -> None:
-        block = self.block(number)
-        with file.open("r+b") as stream:
-            stream.seek(number * self._step * block.shape[1] * block.itemsize)
-            stream.write(block.tobytes())
-
-    def get_traces(
-        self, start_frame: int | None, end_frame: int | None, channel_indices: NDArray[np.int64] | slice | None
-    ) -> NDArray[np.number]:
-        start = start_frame or 0
-        stop = self.get_num_samples() if end_frame is None else end_frame
-        first, last = start // self._step, -(-stop // self._step)
-        blocks = [self.block(number) for number in range(first, max(last, first + 1))]
-        traces = np.concatenate(blocks)[start - first * self._step : stop - first * self._step]
-        return traces if channel_indices is None else traces[:, channel_indices]
-
-
 def unit_seed(ref: UnitRef, seed: int) -> int:
     """Return a seed for one unit's random choices that doesn't depend on the other units."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{ref.sorting}/{ref.unit}".encode()).digest()[:8])
@@ -410,23 +343,6 @@ def _generator(ref: UnitRef, seed: int) -> np.random.Generator:
     return np.random.default_rng(unit_seed(ref, seed))
 
 
-def _cutoffs(band: Band | None) -> Band:
-    """Return a band in its one form: a low cutoff of 0 lets everything pass, as None does."""
-    return (band[0] or None, band[1]) if band else UNFILTERED
-
-
-def _margin(recording: BaseRecording, band: Band) -> int:
-    return bandpass_margin(recording.sampling_frequency, *band)
-
-
-def _scaling(recording: BaseRecording) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return gains and offsets to uV, per channel."""
-    channels = recording.get_num_channels()
-    if not recording.has_scaleable_traces():
-        return np.ones(channels), np.zeros(channels)
-    return np.asarray(recording.get_channel_gains(), float), np.asarray(recording.get_channel_offsets(), float)
-
-
 def _chunks(recording: BaseRecording) -> Iterator[tuple[int, int, int]]:
     """Yield segment, start and stop of stretches that fit into memory."""
     size = max(CHUNK_BYTES // (recording.dtype.itemsize * recording.get_num_channels()), 1)
@@ -434,14 +350,3 @@ def _chunks(recording: BaseRecording) -> Iterator[tuple[int, int, int]]:
         duration = recording.get_num_samples(segment)
         for start in range(0, duration, size):
             yield segment, start, min(start + size, duration)
-
-
-def _read(recording: BaseRecording, segment: int, start: int, stop: int) -> NDArray[np.number]:
-    """Return raw traces, samples x channels, as a copy; beyond its borders the segment goes on with its last value."""
-    duration = recording.get_num_samples(segment)
-    inside = (min(max(start, 0), duration), min(max(stop, 0), duration))
-    traces = recording.get_traces(segment_index=segment, start_frame=inside[0], end_frame=inside[1])
-    padding = (inside[0] - start, stop - inside[1])
-    if any(padding):
-        return np.pad(traces, (padding, (0, 0)), mode="edge")
-    return np.array(traces, order="C")

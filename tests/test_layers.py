@@ -13,7 +13,7 @@ LAYERS = (
     ("algorithms",),
     ("jsonc", "params"),
     ("engines", "store", "provenance", "interrupt", "plainpickle"),
-    ("recording", "sortings", "analyses", "traces", "quality"),
+    ("recording", "sortings", "analyses", "bandpass", "traces", "quality"),
     ("sorters", "images", "modules", "params_examples"),
     ("plan", "places"),
     ("progress", "walk", "perform", "sorter_stage", "pipeline", "report"),
