@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from spikeinterface.core import BaseSorting
 from spikeinterface.core.base import minimum_spike_dtype
 from spikeinterface.core.zarrextractors import ZarrSortingExtractor
-from spikeinterface.sorters import sorter_dict
 
 from lussac import plainpickle, sortings
 from lussac.errors import InputError
-from lussac.recording import absolute_paths
+from lussac.loading import absolute_paths
 from lussac.units import UnitId
 
 SPIKES, TIMES = "spikes.npy", "spike_times.npy"
@@ -360,6 +359,8 @@ def _read_sorter_folder(folder: Path) -> BaseSorting:
     for place in (inner / "sorting", inner / "firings.npz"):
         if place.exists():
             return load_analysis(place)
+    from spikeinterface.sorters import sorter_dict  # noqa: PLC0415 (takes half a second, and few need it)
+
     if name not in sorter_dict or name in RUN_CODE_SORTERS:
         raise InputError(
             f"What the sorter {name!r} left in {folder} can't be read. Export its sorting to Phy or with sorting.save()."

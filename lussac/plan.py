@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lussac import analyses, modules, places, recording
+from lussac import analyses, loading, modules, places, preprocessing
 from lussac.errors import InputError, ParamsError, Problem
 from lussac.jsonc import Document, Keys
 from lussac.modules import EXPORT_MARKER, MERGED
@@ -267,7 +267,7 @@ def _share_a_sorting(one: _Draft, other: _Draft) -> bool:
 
 def _recording_problems(params: Params, document: Document, *, recording_given: bool) -> Iterator[Problem]:
     if params.recording is not None:
-        for path, message in recording.problems(params.recording, document.base):
+        for path, message in loading.problems(params.recording, document.base):
             yield document.problem(("recording", *path), message)
     elif not recording_given:
         yield document.problem(("recording",), "is missing: this section says how to read the recording")
@@ -300,7 +300,7 @@ def _sorter_problems(params: Params, document: Document) -> Iterator[Problem]:
 
     for name, run in params.spike_sorting.items():
         where: Keys = ("spike_sorting", name)
-        for path, message in (*sorters.problems(name, run), *recording.step_problems(run.preprocessing, ("preprocessing",))):
+        for path, message in (*sorters.problems(name, run), *preprocessing.step_problems(run.preprocessing, ("preprocessing",))):
             yield document.problem((*where, *path), message)
 
 
@@ -319,15 +319,17 @@ def _place_problems(params: Params, document: Document, drafts: Sequence[_Draft]
         other = ".".join(map(str, inner.where)) or "the params themselves"
         message = f"{outer.path} would hold {inner.path} ({other}), but it is {outer.role.value}; choose another folder"
         yield document.problem(outer.where, message)
-    for export in exports:
+    for export in dict.fromkeys(exports):
         if not places.is_free(export.path, EXPORT_MARKER):
             message = f"{export.path} exists and was not written by Lussac; remove it, or choose another folder"
             yield document.problem(export.where, message)
 
 
 def _exports(draft: _Draft, base: Path) -> Iterator[Place]:
+    """Return what each pass writes: a second pass to the same folder would replace what the first wrote."""
     for field in draft.module.exports if draft.module and draft.params else ():
-        yield Place((*draft.where, field), base / getattr(draft.params, field), Role.EXPORT)
+        for _ in draft.selectors:
+            yield Place((*draft.where, field), base / getattr(draft.params, field), Role.EXPORT)
 
 
 def _inputs(params: Params, document: Document) -> Iterator[Place]:

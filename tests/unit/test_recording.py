@@ -10,9 +10,11 @@ import pytest
 import spikeinterface.core as si
 import spikeinterface.preprocessing as spre
 
+from lussac import loading
 from lussac import recording as rec
 from lussac.errors import FolderError, InputError
 from lussac.params import RecordingParams
+from lussac.preprocessing import fingerprint, preprocess
 
 RATE, CHANNELS = 20_000.0, 4
 log = logging.getLogger("test")
@@ -51,11 +53,11 @@ def model(folder, given):
 
 
 def load(folder, given=None):
-    return rec.load(model(folder, given or params()), folder, log)
+    return loading.load(model(folder, given or params()), folder, log)
 
 
 def problems(folder, given):
-    return rec.problems(model(folder, given), folder)
+    return loading.problems(model(folder, given), folder)
 
 
 # ---- load
@@ -83,7 +85,7 @@ def test_extractors_by_any_of_their_names(raw, name):
 )
 def test_every_extractor_is_known(raw, name, short):
     found = problems(raw, params(recording_extractor=name, extractor_params={}))
-    assert short in rec.extractors()
+    assert short in loading.extractors()
     assert ("recording_extractor",) not in [path for path, _ in found]
 
 
@@ -216,7 +218,7 @@ def test_a_damaged_probe_file_is_an_error(raw):
 
 def test_steps_run_in_order(raw):
     steps = {"common_reference": {"operator": "average"}, "scale": {"gain": 2.0}, "common_reference_2": {"reference": "global"}}
-    found = rec.preprocess(load(raw), steps, log).get_traces(0, 0, 100)
+    found = preprocess(load(raw), steps, log).get_traces(0, 0, 100)
     expected = spre.common_reference(spre.scale(spre.common_reference(load(raw), operator="average"), gain=2.0))
     np.testing.assert_array_equal(found, expected.get_traces(0, 0, 100))
 
@@ -224,14 +226,14 @@ def test_steps_run_in_order(raw):
 def test_the_documented_filter_runs(raw):
     bessel = {"band": [300.0, 6000.0], "filter_order": 2, "ftype": "bessel"}
     steps = {"filter": bessel, "common_reference": {"operator": "median"}}
-    assert rec.preprocess(load(raw), steps, log).get_traces(0, 0, 100).std() > 0
+    assert preprocess(load(raw), steps, log).get_traces(0, 0, 100).std() > 0
 
 
 def test_random_steps_are_seeded(raw):
     steps = {"whiten": {"dtype": "float32"}}
-    first, again = (rec.preprocess(load(raw), steps, log, seed=3).get_traces(0, 0, 100) for _ in range(2))
+    first, again = (preprocess(load(raw), steps, log, seed=3).get_traces(0, 0, 100) for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    other = rec.preprocess(load(raw), {"whiten": {"dtype": "float32", "seed": 4}}, log, seed=3).get_traces(0, 0, 100)
+    other = preprocess(load(raw), {"whiten": {"dtype": "float32", "seed": 4}}, log, seed=3).get_traces(0, 0, 100)
     assert (other != first).any()
 
 
@@ -241,38 +243,38 @@ def test_bad_channels_are_named(raw, caplog):
     traces[:, 2] *= 20
     traces.tofile(raw / "a.dat")
     steps = {"remove_bad_channels": {"method": "mad"}}
-    found = rec.preprocess(load(raw, binary_params(file_paths="a.dat")), steps, log)
+    found = preprocess(load(raw, binary_params(file_paths="a.dat")), steps, log)
     assert found.channel_ids.tolist() == [0, 1, 3]
     assert found.get_probegroup().get_contact_count() == 3
     assert "remove_bad_channels: 1 of 4 channels removed: 2 (noise)." in caplog.text
-    rec.preprocess(load(raw, binary_params(file_paths="b.dat")), steps, log)
+    preprocess(load(raw, binary_params(file_paths="b.dat")), steps, log)
     assert "no bad channels" in caplog.text
 
 
 def test_steps_that_fail_say_which(raw):
     with pytest.raises(InputError, match="The preprocessing 'bandpass_filter' failed"):
-        rec.preprocess(load(raw), {"bandpass_filter": {"freq_max": 1e9}}, log)
+        preprocess(load(raw), {"bandpass_filter": {"freq_max": 1e9}}, log)
     with pytest.raises(InputError, match="The preprocessing 'detect_and_remove_bad_channels' failed"):
-        rec.preprocess(load(raw), {"detect_and_remove_bad_channels": {"bad_channel_ids": [0, 1, 2, 3]}}, log)
+        preprocess(load(raw), {"detect_and_remove_bad_channels": {"bad_channel_ids": [0, 1, 2, 3]}}, log)
 
 
 def test_unsigned_recordings_keep_their_microvolts(raw, caplog):
     caplog.set_level(logging.INFO)
     (np.fromfile(raw / "a.dat", np.int16).astype(np.int32) + 2048).astype(np.uint16).tofile(raw / "u.dat")
     recording = load(raw, binary_params(file_paths="u.dat", dtype="uint16"))
-    found = rec.preprocess(recording, {}, log)
+    found = preprocess(recording, {}, log)
     assert found.dtype == np.int16
     assert "shifted to signed" in caplog.text
     np.testing.assert_allclose(found.get_traces(return_in_uV=True), recording.get_traces(return_in_uV=True))
-    assert rec.preprocess(recording, {"unsigned_to_signed": {"bit_depth": 12}}, log).get_traces().max() < 2048
-    assert rec.preprocess(recording, {"bandpass_filter": {}}, log).get_traces(0, 0, 10).dtype == np.int16
+    assert preprocess(recording, {"unsigned_to_signed": {"bit_depth": 12}}, log).get_traces().max() < 2048
+    assert preprocess(recording, {"bandpass_filter": {}}, log).get_traces(0, 0, 10).dtype == np.int16
 
 
 def test_preprocessing_leaves_the_recording_as_it_was(raw):
     recording = load(raw)
     before = rec.content_hash(recording)
     steps = {"phase_shift": {"inter_sample_shift": [0, 0.2, 0.4, 0.6]}, "bandpass_filter": {}}
-    rec.preprocess(recording, steps, log).get_traces(0)
+    preprocess(recording, steps, log).get_traces(0)
     assert rec.content_hash(recording) == before
 
 
@@ -282,12 +284,12 @@ def test_preprocessing_leaves_the_recording_as_it_was(raw):
 def test_a_cache_is_written_once_and_used_again(raw, caplog):
     caplog.set_level(logging.INFO)
     steps = {"bandpass_filter": {}, "cache": "made/here"}
-    first = rec.preprocess(load(raw), steps, log, base=raw)
-    np.testing.assert_array_equal(first.get_traces(1), rec.preprocess(load(raw), {"bandpass_filter": {}}, log).get_traces(1))
+    first = preprocess(load(raw), steps, log, base=raw)
+    np.testing.assert_array_equal(first.get_traces(1), preprocess(load(raw), {"bandpass_filter": {}}, log).get_traces(1))
     files = {file: file.stat().st_mtime_ns for file in (raw / "made/here").iterdir()}
     assert "used again" not in caplog.text
     more = {"bandpass_filter": {}, "cache": {"folder": "made/here"}, "common_reference": {}}
-    again = rec.preprocess(load(raw), more, log, base=raw)
+    again = preprocess(load(raw), more, log, base=raw)
     assert "used again" in caplog.text
     assert {file: file.stat().st_mtime_ns for file in (raw / "made/here").iterdir()} == files
     assert again.get_num_segments() == 2
@@ -297,7 +299,7 @@ def test_a_cache_is_written_once_and_used_again(raw, caplog):
 @pytest.mark.parametrize("change", ["data", "steps", "probe", "gain"])
 def test_a_cache_is_written_anew_when_its_source_changes(raw, caplog, change):
     caplog.set_level(logging.INFO)
-    rec.preprocess(load(raw), {"bandpass_filter": {}, "cache": "c"}, log, base=raw)
+    preprocess(load(raw), {"bandpass_filter": {}, "cache": "c"}, log, base=raw)
     if change == "data":
         with (raw / "b.dat").open("r+b") as file:
             file.write(b"\1\2\3\4")
@@ -305,16 +307,16 @@ def test_a_cache_is_written_anew_when_its_source_changes(raw, caplog, change):
         tetrode(raw / "probe.json", 4, [3, 2, 1, 0])
     given = binary_params(gain_to_uV=0.6) if change == "gain" else params()
     steps = {"bandpass_filter": {"freq_min": 400.0} if change == "steps" else {}, "cache": "c"}
-    found = rec.preprocess(load(raw, given), steps, log, base=raw)
+    found = preprocess(load(raw, given), steps, log, base=raw)
     assert "written anew" in caplog.text
-    expected = rec.preprocess(load(raw, given), {"bandpass_filter": steps["bandpass_filter"]}, log)
+    expected = preprocess(load(raw, given), {"bandpass_filter": steps["bandpass_filter"]}, log)
     np.testing.assert_array_equal(found.get_traces(1), expected.get_traces(1))
     np.testing.assert_array_equal(found.get_channel_locations(), expected.get_channel_locations())
 
 
 def test_a_cache_never_replaces_something_else(raw):
     with pytest.raises(FolderError, match="holds something else"):
-        rec.preprocess(load(raw), {"cache": "."}, log, base=raw)
+        preprocess(load(raw), {"cache": "."}, log, base=raw)
     assert (raw / "a.dat").exists()
 
 
@@ -323,48 +325,48 @@ def test_a_cache_never_replaces_something_else(raw):
 
 def test_the_fingerprint_is_of_the_content(raw):
     hashes = {}
-    first = rec.fingerprint(load(raw), {}, hashes)
+    first = fingerprint(load(raw), {}, hashes)
     assert len(hashes) == 1
-    assert rec.fingerprint(load(raw), {}, json.loads(json.dumps(hashes))) == first
+    assert fingerprint(load(raw), {}, json.loads(json.dumps(hashes))) == first
     shutil.copytree(raw, raw / "copy")
-    assert rec.fingerprint(load(raw / "copy"), {}, {}) == first
+    assert fingerprint(load(raw / "copy"), {}, {}) == first
     in_memory = si.NumpyRecording([load(raw).get_traces(i) for i in (0, 1)], RATE)
     in_memory.set_probegroup(load(raw).get_probegroup())
     for key in ("gain_to_uV", "offset_to_uV"):
         in_memory.set_property(key, load(raw).get_property(key))
-    assert rec.fingerprint(in_memory, {}, hashes) == first
+    assert fingerprint(in_memory, {}, hashes) == first
     assert len(hashes) == 1
 
 
 def test_unchanged_files_are_not_read_again(raw):
     recording, hashes = load(raw), {}
-    rec.fingerprint(recording, {}, hashes)
+    fingerprint(recording, {}, hashes)
     hashes = dict.fromkeys(hashes, "remembered")
-    assert rec.fingerprint(recording, {}, hashes) == rec.fingerprint(load(raw), {}, hashes) != rec.fingerprint(recording, {}, {})
+    assert fingerprint(recording, {}, hashes) == fingerprint(load(raw), {}, hashes) != fingerprint(recording, {}, {})
     os.utime(raw / "a.dat", ns=(0, 0))
-    assert rec.fingerprint(recording, {}, hashes) == rec.fingerprint(recording, {}, {})
+    assert fingerprint(recording, {}, hashes) == fingerprint(recording, {}, {})
 
 
 def test_the_fingerprint_tells_recordings_apart(raw):
-    base = rec.fingerprint(load(raw), {}, {})
+    base = fingerprint(load(raw), {}, {})
     with (raw / "b.dat").open("r+b") as file:
         file.seek(77_777)
         file.write(b"\1")
-    changed = rec.fingerprint(load(raw), {}, {})
+    changed = fingerprint(load(raw), {}, {})
     found = [
         base,
         changed,
-        rec.fingerprint(load(raw, binary_params(gain_to_uV=0.6)), {}, {}),
-        rec.fingerprint(load(raw, binary_params(sampling_frequency=9999.0)), {}, {}),
-        rec.fingerprint(load(raw, binary_params(file_paths=["b.dat", "a.dat"])), {}, {}),
-        rec.fingerprint(load(raw), {"whiten": {}}, {}),
-        rec.fingerprint(load(raw), {"whiten": {"dtype": "float32"}}, {}),
-        rec.fingerprint(load(raw), {"whiten": {}, "center": {}}, {}),
-        rec.fingerprint(load(raw), {"center": {}, "whiten": {}}, {}),
-        rec.fingerprint(load(tetrode(raw / "probe.json", 4, [3, 2, 1, 0]).parent), {}, {}),
+        fingerprint(load(raw, binary_params(gain_to_uV=0.6)), {}, {}),
+        fingerprint(load(raw, binary_params(sampling_frequency=9999.0)), {}, {}),
+        fingerprint(load(raw, binary_params(file_paths=["b.dat", "a.dat"])), {}, {}),
+        fingerprint(load(raw), {"whiten": {}}, {}),
+        fingerprint(load(raw), {"whiten": {"dtype": "float32"}}, {}),
+        fingerprint(load(raw), {"whiten": {}, "center": {}}, {}),
+        fingerprint(load(raw), {"center": {}, "whiten": {}}, {}),
+        fingerprint(load(tetrode(raw / "probe.json", 4, [3, 2, 1, 0]).parent), {}, {}),
     ]
     assert len(set(found)) == len(found)
-    assert rec.fingerprint(load(raw), {"whiten": {}, "cache": "x"}, {}) == rec.fingerprint(load(raw), {"whiten": {}}, {})
+    assert fingerprint(load(raw), {"whiten": {}, "cache": "x"}, {}) == fingerprint(load(raw), {"whiten": {}}, {})
 
 
 # ---- write_binary
@@ -375,7 +377,7 @@ def files_of(folder):
 
 
 def test_what_is_written_is_the_recording(raw):
-    recording = rec.preprocess(load(raw), {"scale": {"gain": 0.5, "dtype": "float32"}}, log)
+    recording = preprocess(load(raw), {"scale": {"gain": 0.5, "dtype": "float32"}}, log)
     recording.set_property("inter_sample_shift", np.arange(4) / 4)
     recording.set_property("objects", np.array([None, 1, "a", {}], dtype=object))
     rec.write_binary(recording, raw / "out", {})
@@ -392,7 +394,7 @@ def test_what_is_written_is_the_recording(raw):
 
 
 def test_the_bytes_depend_on_nothing_but_the_recording(raw):
-    recording = rec.preprocess(load(raw), {"bandpass_filter": {}, "whiten": {"int_scale": 100}}, log)
+    recording = preprocess(load(raw), {"bandpass_filter": {}, "whiten": {"int_scale": 100}}, log)
     for name, jobs in {"one": {"n_jobs": 1}, "two": {"n_jobs": 2, "chunk_duration": "0.1s", "progress_bar": True}}.items():
         rec.write_binary(recording, raw / name, jobs)
     assert files_of(raw / "one") == files_of(raw / "two")
