@@ -1,5 +1,6 @@
 """A recording that is filtered when it is read, and how its traces are read."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,8 @@ Band = tuple[float | None, float | None]
 UNFILTERED: Band = (None, None)
 BLOCK = 1 << 14
 """Samples that are filtered at once, margins included."""
+CHUNK_BYTES = 1 << 25
+"""Traces that are read at once."""
 
 
 class BandpassRecording(BasePreprocessor):
@@ -107,3 +110,12 @@ def read(recording: BaseRecording, segment: int, start: int, stop: int) -> NDArr
     if any(padding):
         return np.pad(traces, (padding, (0, 0)), mode="edge")
     return np.array(traces, order="C")
+
+
+def stretches(recording: BaseRecording) -> Iterator[tuple[int, int, int]]:
+    """Yield segment, start and stop of stretches that fit into memory."""
+    size = max(CHUNK_BYTES // (recording.dtype.itemsize * recording.get_num_channels()), 1)
+    for segment in range(recording.get_num_segments()):
+        duration = recording.get_num_samples(segment)
+        for start in range(0, duration, size):
+            yield segment, start, min(start + size, duration)

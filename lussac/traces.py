@@ -4,14 +4,12 @@ A mean waveform is filtered after the average, not before: a filter is linear, s
 the filtered mean, as long as the windows are wide enough for the filter's response. That spares filtering the recording.
 """
 
-import hashlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +18,11 @@ from spikeinterface.core.job_tools import fix_job_kwargs
 
 from lussac.algorithms.templates import gaussian_bandpass
 from lussac.algorithms.windows import add_windows, filtered_values
-from lussac.bandpass import UNFILTERED, Band, BandpassRecording, cutoffs, margin_of, read, scaling
+from lussac.bandpass import UNFILTERED, Band, BandpassRecording, cutoffs, margin_of, read, scaling, stretches
 from lussac.params import WaveformExtraction
+from lussac.spikes import Spikes
 from lussac.units import UnitRef
 
-CHUNK_BYTES = 1 << 25  # traces read at once
 SUMS_BYTES = 1 << 28  # sums of waveforms held at once; more units take more passes over the recording
 LONGEST_MARGIN = 1 << 12  # samples; with a longer filter it is cheaper to filter the recording once
 NOISE_CHUNKS, NOISE_SAMPLES, NOISE_SEED = 20, 10_000, 0
@@ -134,10 +132,10 @@ class Traces:
             For the choice of spikes. A unit's spikes depend on the seed, the names of its sorting and of itself, and on nothing
             else. Spikes whose window leaves their segment are not used.
         """
-        band = cutoffs(extraction.filter_band)
-        before, after = self._samples(extraction.ms_before), max(self._samples(extraction.ms_after), 1)
-        refs = tuple(UnitRef(name, unit) for name, sorting in sortings.items() for unit in sorting.unit_ids.tolist())
-        spikes = _Spikes.of(sortings).within(self._durations(), before, after).drawn(refs, extraction.max_spikes_per_unit, seed)
+        band, (before, after) = cutoffs(extraction.filter_band), self.window(extraction)
+        refs = _refs(sortings)
+        every, taken = self.random_spikes(sortings, extraction, seed)
+        spikes = every.taken(taken)
         counts = spikes.counts(len(refs))
         source, margin = self._source(band)
         shape = (before + after + 2 * margin, source.get_num_channels())
@@ -151,6 +149,18 @@ class Traces:
             means[first:stop] = self._filtered(sums, band, margin)
         means[counts == 0] = 0
         return Templates(refs, means, counts, before, self.noise(band))
+
+    def random_spikes(
+        self, sortings: Mapping[str, BaseSorting], extraction: WaveformExtraction, seed: int
+    ) -> tuple[Spikes, NDArray[np.bool_]]:
+        """Return all spikes, and which of them `templates` takes."""
+        spikes = Spikes.of(sortings)
+        usable = spikes.fitting(self._durations(), *self.window(extraction))
+        return spikes, spikes.drawn(_refs(sortings), usable, extraction.max_spikes_per_unit, seed)
+
+    def window(self, extraction: WaveformExtraction) -> tuple[int, int]:
+        """Return the samples before a spike, and those from the spike on: at least one."""
+        return self._samples(extraction.ms_before), max(self._samples(extraction.ms_after), 1)
 
     def values(
         self, sorting: BaseSorting, band: Band | None, channels: NDArray[np.int64], shifts: NDArray[np.int64]
@@ -173,13 +183,13 @@ class Traces:
         key = cutoffs(band)
         source, margin = self._source(key)
         taps = self._impulse_response(key, margin)
-        spikes = _Spikes.of({"": sorting})
+        spikes = Spikes.of({"": sorting})
         channel = channels[spikes.slots]
         sample = np.clip(spikes.samples + shifts[spikes.slots], 0, self._durations()[spikes.segments] - 1)
         reach = margin + int(np.abs(shifts).max(initial=0))
         values = np.empty(len(sample))
         with ThreadPoolExecutor(self._threads) as pool:
-            for segment, start, stop in _chunks(source):
+            for segment, start, stop in stretches(source):
                 chosen = spikes.between(segment, start, stop)
                 traces = read(source, segment, start - reach, stop + reach)
                 starts = sample[chosen] - margin - (start - reach)
@@ -203,10 +213,10 @@ class Traces:
         margin = margin_of(self.recording, band)
         return (self.recording, margin) if margin <= LONGEST_MARGIN else (self.band(band), 0)
 
-    def _add_windows(self, source: BaseRecording, spikes: "_Spikes", before: int, sums: NDArray[np.float64]) -> None:
+    def _add_windows(self, source: BaseRecording, spikes: Spikes, before: int, sums: NDArray[np.float64]) -> None:
         reach = sums.shape[1]
         with ThreadPoolExecutor(self._threads) as pool:
-            for segment, start, stop in _chunks(source):
+            for segment, start, stop in stretches(source):
                 chosen = spikes.between(segment, start, stop)
                 if chosen.start == chosen.stop:
                     continue
@@ -281,72 +291,5 @@ class Traces:
         return written
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Spikes:
-    """Spikes of several units, sorted by segment, then by time. The slot is the unit's place among all units."""
-
-    segments: NDArray[np.int64]
-    samples: NDArray[np.int64]
-    slots: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, sortings: Mapping[str, BaseSorting]) -> Self:
-        columns, first = [np.empty((3, 0), dtype=np.int64)], 0
-        for sorting in sortings.values():
-            vector = sorting.to_spike_vector()
-            columns.append(np.stack((vector["segment_index"], vector["sample_index"], vector["unit_index"] + first)))
-            first += sorting.get_num_units()
-        segments, samples, slots = np.concatenate(columns, axis=1).astype(np.int64)
-        order = np.lexsort((samples, segments))
-        return cls(segments[order], samples[order], slots[order])
-
-    def taken(self, which: NDArray[np.bool_]) -> Self:
-        return type(self)(self.segments[which], self.samples[which], self.slots[which])
-
-    def of_slots(self, first: int, stop: int) -> Self:
-        """Return the spikes of a range of units, whose slots then start at 0."""
-        chosen = self.taken((self.slots >= first) & (self.slots < stop))
-        return type(self)(chosen.segments, chosen.samples, chosen.slots - first)
-
-    def counts(self, units: int) -> NDArray[np.int64]:
-        return np.bincount(self.slots, minlength=units).astype(np.int64)
-
-    def between(self, segment: int, start: int, stop: int) -> slice:
-        """Return where the spikes of a stretch of one segment are."""
-        first, last = np.searchsorted(self.segments, (segment, segment + 1))
-        inside = first + np.searchsorted(self.samples[first:last], (start, stop))
-        return slice(int(inside[0]), int(inside[1]))
-
-    def within(self, durations: NDArray[np.int64], before: int, after: int) -> Self:
-        """Return the spikes whose window lies inside their segment."""
-        return self.taken((self.samples >= before) & (self.samples + after <= durations[self.segments]))
-
-    def drawn(self, refs: tuple[UnitRef, ...], most: int, seed: int) -> Self:
-        """Return at most so many random spikes of each unit."""
-        by_unit = np.argsort(self.slots, kind="stable")
-        stops = np.cumsum(self.counts(len(refs)))
-        keep = np.ones(len(self.slots), dtype=bool)
-        for ref, stop, count in zip(refs, stops, self.counts(len(refs)), strict=True):
-            if count > most:
-                mine = by_unit[stop - count : stop]
-                keep[mine] = False
-                keep[_generator(ref, seed).choice(mine, most, replace=False)] = True
-        return self.taken(keep)
-
-
-def unit_seed(ref: UnitRef, seed: int) -> int:
-    """Return a seed for one unit's random choices that doesn't depend on the other units."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{ref.sorting}/{ref.unit}".encode()).digest()[:8])
-
-
-def _generator(ref: UnitRef, seed: int) -> np.random.Generator:
-    return np.random.default_rng(unit_seed(ref, seed))
-
-
-def _chunks(recording: BaseRecording) -> Iterator[tuple[int, int, int]]:
-    """Yield segment, start and stop of stretches that fit into memory."""
-    size = max(CHUNK_BYTES // (recording.dtype.itemsize * recording.get_num_channels()), 1)
-    for segment in range(recording.get_num_segments()):
-        duration = recording.get_num_samples(segment)
-        for start in range(0, duration, size):
-            yield segment, start, min(start + size, duration)
+def _refs(sortings: Mapping[str, BaseSorting]) -> tuple[UnitRef, ...]:
+    return tuple(UnitRef(name, unit) for name, sorting in sortings.items() for unit in sorting.unit_ids.tolist())

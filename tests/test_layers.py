@@ -13,10 +13,10 @@ LAYERS = (
     ("algorithms",),
     ("jsonc", "params"),
     ("engines", "store", "provenance", "interrupt", "plainpickle"),
-    ("recording", "sortings", "analyses", "bandpass", "traces", "quality"),
+    ("recording", "preprocessing", "loading", "sortings", "analyses", "bandpass", "spikes", "traces", "waveforms", "quality"),
     ("sorters", "images", "modules", "params_examples"),
     ("plan", "places"),
-    ("progress", "walk", "perform", "sorter_stage", "pipeline", "report"),
+    ("pipeline", "report"),
     ("api", "console", "demo", "cli", "__init__", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

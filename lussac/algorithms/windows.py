@@ -1,4 +1,4 @@
-"""Sums over short windows of the traces, one per spike."""
+"""Short windows of the traces, one per spike."""
 
 import numpy as np
 from numba import njit
@@ -59,3 +59,41 @@ def filtered_values(
         for tap in range(len(taps)):
             values[point] += taps[tap] * traces[start + tap, channel]
     return values
+
+
+@njit(nogil=True, cache=True)
+def gather_windows(
+    traces: NDArray[np.number],
+    starts: NDArray[np.int64],
+    width: int,
+    channels: NDArray[np.int64],
+    gains: NDArray[np.float64],
+    offsets: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Return the scaled window of each spike on channels of its own.
+
+    Parameters
+    ----------
+    traces
+        Samples x channels.
+    starts
+        First sample of each spike's window.
+    width
+        Samples of a window.
+    channels
+        Spikes x channels to take; negative where a spike has fewer: there the window is zero.
+    gains, offsets
+        Of each channel of the traces.
+
+    Returns
+    -------
+    float32, spikes x samples of the window x channels taken.
+    """
+    windows = np.zeros((len(starts), width, channels.shape[1]), dtype=np.float32)
+    for spike in range(len(starts)):
+        for place in range(channels.shape[1]):
+            channel = channels[spike, place]
+            if channel >= 0:
+                for sample in range(width):
+                    windows[spike, sample, place] = traces[starts[spike] + sample, channel] * gains[channel] + offsets[channel]
+    return windows

@@ -1,6 +1,7 @@
 """What the exports share: folders that appear at once and whole, and analyzers filled from templates that are known already."""
 
 import contextlib
+import json
 import os
 import shutil
 import uuid
@@ -20,7 +21,7 @@ from spikeinterface.core import (
     create_sorting_analyzer,
 )
 from spikeinterface.core import Templates as DenseTemplates
-from spikeinterface.core.sortinganalyzer import get_extension_class
+from spikeinterface.core.sortinganalyzer import AnalyzerExtension, get_extension_class
 
 from lussac import quality
 from lussac.algorithms.templates import PeakSign
@@ -30,6 +31,7 @@ from lussac.modules.base import Context, Sortings
 from lussac.params import Count, Micrometers, Strict, WaveformExtraction
 from lussac.sortings import keep, unit_ids
 from lussac.traces import Templates
+from lussac.waveforms import save_waveforms
 
 MARKER_TEXT = "Lussac wrote this folder and may replace it.\n"
 
@@ -192,21 +194,30 @@ def analyzer(units: Measured, context: Context, folder: Path | None = None) -> S
     )
 
 
+def attach_waveforms(target: SortingAnalyzer, units: Measured, context: Context) -> None:
+    """Give an analyzer in a folder the random spikes that made the templates, and their waveforms."""
+    spikes, taken = context.traces.random_spikes({"": units.sorting}, units.extraction, context.seed)
+    chosen = {"max_spikes_per_unit": units.extraction.max_spikes_per_unit, "seed": context.seed}
+    attach(target, "random_spikes", chosen, random_spikes_indices=np.flatnonzero(taken))
+    waveforms = get_extension_class("waveforms")(target)
+    waveforms.set_params(**_milliseconds(units))
+    file = target.folder / "extensions" / "waveforms" / "waveforms.npy"
+    window = context.traces.window(units.extraction)
+    save_waveforms(file, units.recording, spikes.taken(taken), window, _channel_table(units.sparsity))
+    _complete(target, waveforms, {"waveforms": np.load(file, mmap_mode="r")})
+
+
 def attach_templates(target: SortingAnalyzer, units: Measured) -> None:
     """Give an analyzer the mean waveforms."""
-    rate = units.recording.sampling_frequency
-    before, after = units.templates.before, units.templates.means.shape[1] - units.templates.before
-    # SpikeInterface truncates to samples
-    window = {"ms_before": (before + 1e-3) / rate * 1e3, "ms_after": (after + 1e-3) / rate * 1e3}
-    attach(target, "templates", {"operators": ["average"], **window}, average=units.templates.means)
+    attach(target, "templates", {"operators": ["average"], **_milliseconds(units)}, average=units.templates.means)
 
 
-def attach_similarity(target: SortingAnalyzer, means: NDArray[np.floating]) -> None:
-    """Give an analyzer the cosines between its templates, which are zero where they are not defined."""
-    flat = means.reshape(len(means), -1).astype(np.float64)
+def attach_similarity(target: SortingAnalyzer, units: Measured) -> None:
+    """Give an analyzer the cosines between its templates, zero where a template is zero."""
+    flat = units.templates.means.reshape(len(units.templates.means), -1).astype(np.float64)
     norms = np.linalg.norm(flat, axis=1, keepdims=True)
-    unit = np.divide(flat, norms, out=np.zeros_like(flat), where=norms > 0)
-    attach(target, "template_similarity", {}, similarity=np.clip(unit @ unit.T, -1, 1).astype(np.float32))
+    directions = np.divide(flat, norms, out=np.zeros_like(flat), where=norms > 0)
+    attach(target, "template_similarity", {}, similarity=np.clip(directions @ directions.T, -1, 1).astype(np.float32))
 
 
 def attach_amplitudes(target: SortingAnalyzer, units: Measured, context: Context) -> None:
@@ -220,7 +231,40 @@ def attach(target: SortingAnalyzer, name: str, params: Mapping[str, object], **d
     """Give an analyzer the data of an extension, as if it had computed them."""
     extension = get_extension_class(name)(target)
     extension.set_params(**params)
+    _complete(target, extension, data)
+
+
+def _complete(target: SortingAnalyzer, extension: AnalyzerExtension, data: Mapping[str, NDArray[Any]]) -> None:
     extension.data.update(data)
     extension.run_info = {"run_completed": True, "runtime_s": 0.0}
     extension.save()
-    target.extensions[name] = extension
+    target.extensions[extension.extension_name] = extension
+
+
+def _milliseconds(units: Measured) -> dict[str, float]:
+    """Return the window of the templates so that SpikeInterface, which truncates to samples, comes to the same one."""
+    rate, before = units.recording.sampling_frequency, units.templates.before
+    after = units.templates.means.shape[1] - before
+    return {"ms_before": (before + 1e-3) / rate * 1e3, "ms_after": (after + 1e-3) / rate * 1e3}
+
+
+def _channel_table(sparsity: ChannelSparsity) -> NDArray[np.int64]:
+    """Return the channels of each unit, units x the most that one has, filled up with -1."""
+    table = np.full((len(sparsity.mask), int(sparsity.mask.sum(axis=1).max(initial=0))), -1, dtype=np.int64)
+    for row, mask in zip(table, sparsity.mask, strict=True):
+        row[: mask.sum()] = np.flatnonzero(mask)
+    return table
+
+
+def tidy(folder: Path, units: Measured, context: Context) -> None:
+    """Leave out of an analyzer's folder what differs between equal exports, and a recording that will be removed."""
+    for file in sorted(folder.glob("extensions/*/run_info.json")):
+        file.write_text(json.dumps({"run_completed": True, "runtime_s": 0.0}), encoding="utf-8")
+    if is_temporary(units.recording, context):
+        (folder / "recording.json").unlink(missing_ok=True)
+
+
+def is_temporary(recording: BaseRecording, context: Context) -> bool:
+    """Tell whether a recording lies in the scratch folder of the run, where it won't be found afterwards."""
+    files = recording.get_binary_description()["file_paths"] if recording.is_binary_compatible() else ()
+    return any(Path(file).is_relative_to(context.folder.parent) for file in files)

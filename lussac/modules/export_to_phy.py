@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from spikeinterface.core import BaseRecording, BaseSorting, SortingAnalyzer, concatenate_recordings
+from spikeinterface.core import BaseSorting, SortingAnalyzer, concatenate_recordings
 from spikeinterface.exporters import export_to_phy
 
 from lussac.algorithms.contamination import contamination
@@ -102,25 +102,20 @@ def _analyzer(units: Measured, options: ExportParams, context: Context) -> Sorti
         target.compute("templates", operators=[options.template_mode])
     else:
         export.attach_templates(target, units)
-    export.attach_similarity(target, units.templates.means)
+    export.attach_similarity(target, units)
     return target
 
 
 def _single_segment(units: Measured, context: Context) -> Measured:
     """Join the segments; a recording that lies in the scratch folder is hidden, so that Phy isn't sent to where it was."""
     segments = timeline(units.recording)
-    temporary = any(path.is_relative_to(context.folder.parent) for path in _files(units.recording))
-    if len(segments.durations) == 1 and not temporary:
+    if len(segments.durations) == 1 and not export.is_temporary(units.recording, context):
         return units
     spikes = units.sorting.to_spike_vector().copy()
     spikes["sample_index"] = replace(segments, gap=0).flatten(spikes["segment_index"], spikes["sample_index"])
     spikes["segment_index"] = 0
     sorting = build(spikes, unit_ids(units.sorting), units.sorting.sampling_frequency, 1, properties(units.sorting))
     return replace(units, sorting=sorting, recording=concatenate_recordings([units.recording]))
-
-
-def _files(recording: BaseRecording) -> list[Path]:
-    return [Path(file) for file in recording.get_binary_description()["file_paths"]] if recording.is_binary_compatible() else []
 
 
 def _with_contamination(sorting: BaseSorting, periods: Mapping[str, Periods], context: Context) -> BaseSorting:

@@ -44,25 +44,19 @@ def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
 
 
 def _write(sorting: BaseSorting, folder: Path, params: Params, context: Context) -> None:
-    extraction = params.wvf_extraction
-    units = export.measured(export.without_empty(sorting), extraction, context)
+    units = export.measured(export.without_empty(sorting), params.wvf_extraction, context)
     target = export.analyzer(units, context, folder)
-    target.compute("random_spikes", max_spikes_per_unit=extraction.max_spikes_per_unit, seed=context.seed)
-    target.compute("waveforms", ms_before=extraction.ms_before, ms_after=extraction.ms_after, **export.jobs(context))
-    target.compute("templates")
+    export.attach_waveforms(target, units, context)
+    export.attach_templates(target, units)
+    export.attach_similarity(target, units)
     export.attach(target, "noise_levels", {}, noise_levels=units.templates.noise)
-    export.attach_similarity(target, units.templates.means)
     target.compute("unit_locations")
     target.compute("correlograms")
     if params.spike_amplitudes is not False:
         export.attach_amplitudes(target, units, context)
     if params.principal_components is not False:
         target.compute("principal_components", **params.principal_components, **export.jobs(context))
-    _tidy(folder, context)
-
-
-def _tidy(folder: Path, context: Context) -> None:
-    """Make equal exports equal bytes."""
+    export.tidy(folder, units, context)
 
 
 MODULE = Module(Params, run, exports=("path",))
