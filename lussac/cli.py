@@ -72,9 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="validate a params.json and print the plan; run and write nothing")
     check.add_argument("params", type=Path, help="the params.json")
     init = commands.add_parser("init", help="write a commented params.json to start from")
+    init.add_argument("example", nargs="?", help="which example; without it, they are listed")
     init.add_argument("params", type=Path, nargs="?", default=Path("params.json"), help="the file to write (%(default)s)")
-    init.add_argument("--example", default="synthetic", help="which example (%(default)s); --list shows them")
-    init.add_argument("--list", action="store_true", help="list the examples")
     demo = commands.add_parser(
         "demo", help="make a recording whose neurons are known, sort it with several sorters, merge, compare"
     )
@@ -135,7 +134,7 @@ def init_command(chosen: argparse.Namespace) -> int:
 
     console = make_console()
     examples = {file.stem.removeprefix("params_"): file for file in sorted(EXAMPLES.glob("*.json"))}
-    if chosen.list:
+    if chosen.example is None:
         console.print("\n".join(examples))
         return 0
     if chosen.example not in examples:

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from lussac.interrupt import interruptible
 from lussac.pipeline import Options, Result, Step, run
+from lussac.pipeline.progress import Progress
 from lussac.plan import Plan
-from lussac.progress import Progress
 from lussac.store import remove_scratch
 
 MARKS = {

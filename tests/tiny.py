@@ -117,7 +117,7 @@ class Command:
     def __init__(self, *arguments, folder):
         self.out, self.err = folder / "stdout.txt", folder / "stderr.txt"
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["lussac.console", "lussac.sorter_stage", "lussac.modules.merge_sortings"])
+        context.set_forkserver_preload(["lussac.console", "lussac.pipeline.sorter_stage", "lussac.modules.merge_sortings"])
         words = [str(word) for word in arguments]
         self.process = context.Process(target=_command, args=(words, str(self.out), str(self.err)))
         self.process.start()

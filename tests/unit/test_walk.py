@@ -9,9 +9,9 @@ import pytest
 from lussac import sortings as srt
 from lussac.modules import MERGED
 from lussac.modules.base import Module, ModuleParams, Outcome
+from lussac.pipeline.walk import EXPORTS, Route, final, load, save, walk
 from lussac.store import Store
 from lussac.units import Selector
-from lussac.walk import EXPORTS, Route, final, load, save, walk
 
 RATE = 1000.0
 

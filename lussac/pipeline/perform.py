@@ -15,15 +15,15 @@ from spikeinterface.core import BaseRecording
 from lussac import recording as rec
 from lussac.errors import LussacError, ModuleError
 from lussac.modules.base import Context, Outcome, Sortings
+from lussac.pipeline.log import step_log
+from lussac.pipeline.walk import Node, load, save
 from lussac.provenance import describe_files
 from lussac.store import Store, is_disk_full
 from lussac.traces import Traces
 from lussac.units import Decision
-from lussac.walk import Node, load, save
 
 SORTINGS_LEVEL, TABLES_LEVEL = 1, 2
 """From which `logs_level` on the sortings, and tables of decisions and numbers, are kept."""
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ class Performer:
                 yield folder
 
     def _outcome(self, node: Node, folder: Path) -> Outcome:
-        label = node.order.label
-        with _temporary(self.materials.folder / label) as scratch, _step_log(self.materials.log, folder / "log.txt") as log:
+        label, log = node.order.label, self.materials.log
+        with _temporary(self.materials.folder / label) as scratch, step_log(log, folder / "log.txt"):
             _tell_empty(node, log)
             context = Context(
                 recording=self.materials.recording,
@@ -187,16 +187,3 @@ def _temporary(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _step_log(log: logging.Logger, file: Path) -> Iterator[logging.Logger]:
-    """Write what is logged during a pass to a file of its own too."""
-    handler = logging.FileHandler(file, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    log.addHandler(handler)
-    try:
-        yield log
-    finally:
-        log.removeHandler(handler)
-        handler.close()

@@ -9,13 +9,12 @@ from typing import Literal
 
 from spikeinterface.core import BaseSorting
 
-from lussac import recording as rec
-from lussac import sorters
+from lussac import preprocessing, sorters
 from lussac import sortings as srt
 from lussac.errors import InterruptedRunError, LussacError, SorterError
 from lussac.params import SorterParams
-from lussac.perform import Materials
-from lussac.progress import Progress, Watch
+from lussac.pipeline.perform import Materials
+from lussac.pipeline.progress import Progress, Watch
 from lussac.provenance import Provenance
 from lussac.sorters import Finished, SorterJob, Stale
 from lussac.store import content_key
@@ -124,7 +123,7 @@ class SorterStage:
         recording = self.materials.recording
         steps = self.runs[job.name].preprocessing
         if steps:
-            recording = rec.preprocess(recording, steps, self.log, base=self.base, jobs=self.materials.jobs)
+            recording = preprocessing.preprocess(recording, steps, self.log, base=self.base, jobs=self.materials.jobs)
         self.materials.written(recording, self._fingerprint(job.name))
 
     def _progress(self, name: str, line: str) -> None:

@@ -1,0 +1,127 @@
+"""What a run starts from: the recording and the analyses, read and checked before anything is written."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from spikeinterface.core import BaseRecording, BaseSorting
+
+from lussac import loading, preprocessing
+from lussac import recording as rec
+from lussac import sortings as srt
+from lussac.analyses import load_analysis
+from lussac.errors import InputError
+from lussac.modules.base import Sortings
+from lussac.pipeline.result import Given
+from lussac.plan import Plan
+from lussac.store import files_below
+
+HASHES_FILE = "hashes.json"
+LARGE = 1 << 26
+"""Bytes above which a file in an analysis' folder (a copy of the recording, most likely) is left out of the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a run starts from.
+
+    Parameters
+    ----------
+    loaded
+        The recording before its preprocessing.
+    recording
+        The recording after its preprocessing, computed when it is read.
+    analyses
+        Checked against the recording.
+    steps
+        The preprocessing.
+    """
+
+    loaded: BaseRecording
+    recording: BaseRecording
+    analyses: Sortings
+    steps: preprocessing.Steps
+
+
+def read_inputs(plan: Plan, given: Given, hashes: MutableMapping[str, str], log: logging.Logger) -> Inputs:
+    """Read the recording and the analyses; nothing is written but what the preprocessing step `cache` asks for.
+
+    Parameters
+    ----------
+    plan
+        Says what to read.
+    given
+        Used instead of what the plan says.
+    hashes
+        What is known of files that were read before.
+    log
+        Told what was corrected or left out.
+
+    Raises
+    ------
+    InputError
+        Something can't be read or doesn't fit.
+    ParamsError
+        A pass works on a category that no analysis carries and no module makes.
+    """
+    params = plan.params
+    analyses = {name: load_analysis(path) for name, path in params.analyses.items()} | dict(given.sortings)
+    plan.check_categories({category for sorting in analyses.values() for category in srt.categories(sorting).values()})
+    steps: preprocessing.Steps = {}
+    if given.recording is not None:
+        loaded = _checked(given.recording, log)
+    else:
+        if params.recording is None:
+            raise InputError("No recording is given. Add the section 'recording' to the params, or give one as an object.")
+        loaded = loading.load(params.recording, plan.base, log)
+        steps = params.recording.preprocessing
+    jobs = params.lussac.si_global_job_kwargs.kwargs()
+    recording = preprocessing.preprocess(loaded, steps, log, base=plan.base, hashes=hashes, jobs=jobs)
+    return Inputs(loaded, recording, {name: _fitting(name, analyses[name], recording, log) for name in analyses}, steps)
+
+
+def _checked(recording: BaseRecording, log: logging.Logger) -> BaseRecording:
+    if not recording.has_probe():
+        raise InputError("The recording has no probe. Attach one: recording.set_probe(probe).")
+    return rec.in_microvolts(recording, log)
+
+
+def _fitting(name: str, sorting: BaseSorting, recording: BaseRecording, log: logging.Logger) -> BaseSorting:
+    checked, notes = srt.check(name, sorting, recording)
+    for note in notes:
+        log.warning("%s", note)
+    return checked
+
+
+def read_hashes(logs_folder: Path) -> dict[str, str]:
+    """Return what earlier runs of this logs folder know of the files that they read."""
+    try:
+        hashes = json.loads((logs_folder / HASHES_FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return hashes if isinstance(hashes, dict) else {}
+
+
+def input_files(plan: Plan) -> list[Path]:
+    """Return the files that a plan reads, as far as the params name them."""
+    recording = plan.params.recording
+    named = list(plan.params.analyses.values())
+    if recording is not None:
+        named += [path for path in (recording.probe_file,) if path is not None]
+        named += [plan.base / text for text in _texts(recording.extractor_params) if (plan.base / text).exists()]
+    files = [file for path in named for file in (files_below(path) if path.is_dir() else [path])]
+    inside_analyses = tuple(plan.params.analyses.values())
+    return [file for file in files if file.stat().st_size <= LARGE or not any(map(file.is_relative_to, inside_analyses))]
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)

@@ -1,0 +1,61 @@
+"""The log of a run. Only our own logger is touched, and it is left as it was."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from logging.handlers import MemoryHandler
+from pathlib import Path
+
+LOGGER = "lussac"
+LOG_FILE = "lussac.log"
+FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+UNLIMITED = 1 << 30
+
+
+@contextlib.contextmanager
+def session_log() -> Iterator[tuple[logging.Logger, Callable[[Path], contextlib.AbstractContextManager[None]]]]:
+    """Collect what is logged until there is a folder to write it to."""
+    logger = logging.getLogger(LOGGER)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    early = MemoryHandler(UNLIMITED, flushLevel=UNLIMITED)
+    logger.addHandler(early)
+
+    @contextlib.contextmanager
+    def write_to(file: Path) -> Iterator[None]:
+        handler = _file_handler(file)
+        early.setTarget(handler)
+        early.flush()
+        logger.removeHandler(early)
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            handler.close()
+
+    try:
+        yield logger, write_to
+    finally:
+        logger.removeHandler(early)
+        early.setTarget(None)
+        early.close()
+        logger.setLevel(level)
+
+
+def _file_handler(file: Path) -> logging.Handler:
+    handler = logging.FileHandler(file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(FORMAT))
+    return handler
+
+
+@contextlib.contextmanager
+def step_log(log: logging.Logger, file: Path) -> Iterator[None]:
+    """Write what is logged during a pass to a file of its own too."""
+    handler = _file_handler(file)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
