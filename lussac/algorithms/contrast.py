@@ -190,12 +190,12 @@ class SpikeStatistics:
 
     def correlogram_difference(self, a: Train, b: Train) -> float:
         """Return the difference of the correlograms, shared spikes left out."""
-        autos = [self._smooth(correlograms.auto_correlogram(train, self.reach, self.bin_size)) for train in (a, b)]
+        auto_a, auto_b = (self._smooth(correlograms.auto_correlogram(train, self.reach, self.bin_size)) for train in (a, b))
         cross = correlograms.cross_correlogram(a, b, self.reach, self.bin_size)
         middle, shared = len(cross) // 2, self.censored // self.bin_size
-        cross[middle - shared : middle + shared + 1] = 0
-        widths = [correlograms.adaptive_window(auto, self.shoulder) for auto in autos]
-        return correlograms.difference(self._smooth(cross), *autos, (len(a), len(b)), (widths[0], widths[1]))
+        cross[max(middle - shared, 0) : middle + shared + 1] = 0
+        widths = (correlograms.adaptive_window(auto_a, self.shoulder), correlograms.adaptive_window(auto_b, self.shoulder))
+        return correlograms.difference(self._smooth(cross), auto_a, auto_b, (len(a), len(b)), widths)
 
     def _smooth(self, histogram: NDArray[np.int64]) -> NDArray[np.float64]:
         return correlograms.smooth(histogram, self.std_bins, self.truncate)

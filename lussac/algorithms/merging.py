@@ -96,6 +96,8 @@ class Neuron:
         Its units.
     choice
         Its best train.
+    representative
+        The unit whose train it is, or is most like it.
     found_by
         All spikes that each analysis has of it, also those inside of a unit that merges two neurons.
     agreements
@@ -104,6 +106,7 @@ class Neuron:
 
     members: tuple[int, ...]
     choice: Choice
+    representative: int
     found_by: Mapping[str, Train]
     agreements: Mapping[str, float]
 
@@ -264,7 +267,9 @@ def _neuron(graph: Graph, group: tuple[int, ...], confirmed: Mapping[str, Train]
         for analysis in found_by
         if analysis != own
     }
-    return Neuron(group, choice, found_by, agreements)
+    likeness = {unit: jaccard(choice.train, train, scoring.window) for unit, (_, train) in units.items()}
+    representative = max(group, key=likeness.__getitem__) if choice.unit is None else choice.unit
+    return Neuron(group, choice, representative, found_by, agreements)
 
 
 def _without_redundant(

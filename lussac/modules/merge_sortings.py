@@ -1,0 +1,306 @@
+"""Merges all analyses into one: a graph of their units, the units that hold two neurons taken out, one train per neuron.
+
+The steps follow Llobet, Wyngaard and Barbour (2022), bioRxiv 2022.02.08.479192; see docs/modules/merge_sortings.md.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+from spikeinterface.core import NumpySorting
+
+from lussac.algorithms.agreement import Scoring
+from lussac.algorithms.contrast import Limits, SpikeStatistics
+from lussac.algorithms.merging import Candidates, Merging, Neuron, Settings, merge
+from lussac.algorithms.timeline import Train
+from lussac.modules import MERGED
+from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
+from lussac.params import Count, Fraction, Milliseconds, Periods, Strict, WaveformExtraction
+from lussac.recording import timeline
+from lussac.sortings import CATEGORY, Column, categories, from_trains, gather, keep, properties, trains, unit_ids
+from lussac.traces import Templates
+from lussac.units import Action, Decision, UnitId, UnitRef
+
+SOURCE, COUNT, AGREEMENT = "lussac_source", "lussac_agreement_count", "lussac_mean_agreement"
+
+
+class Similarity(Strict):
+    """When two units may be one neuron."""
+
+    min_similarity: Fraction = 0.3
+    """Share of the smaller unit's spikes that the other one must have too, beyond chance."""
+    window: Milliseconds = 0.2
+    """Largest distance of two spikes that are one (ms)."""
+
+
+class CorrelogramValidation(Strict):
+    """How correlograms are made."""
+
+    max_time: Milliseconds = 70.0
+    """Half width (ms)."""
+    gaussian_std: Milliseconds = 0.6
+    """Standard deviation of the Gaussian that smoothes them (ms)."""
+    gaussian_truncate: float = 5.0
+    """Where the Gaussian ends, in standard deviations."""
+    bin_ms: Milliseconds | None = None
+    """Width of a bin (ms); null: 1/350 of max_time."""
+
+
+class WaveformValidation(Strict):
+    """How templates are made and compared."""
+
+    wvf_extraction: WaveformExtraction = WaveformExtraction(
+        ms_before=1.0, ms_after=2.0, max_spikes_per_unit=1000, filter_band=(250.0, 6000.0)
+    )
+    """How they are taken."""
+    num_channels: Count = 5
+    """Channels with the largest amplitudes that are compared."""
+    min_distance: float = 5.0
+    """Templates that differ less in shape are never called different (standard deviations of the noise)."""
+
+
+class MergeCheck(Strict):
+    """When a unit is a merge of two neurons."""
+
+    cross_cont_threshold: Fraction = 0.10
+    """Share of foreign spikes that two units may have and be one neuron; also the least share of each part in a merge."""
+    min_contained: Fraction = 0.8
+    """Share of a unit's spikes that must lie in another one for it to be part of that."""
+    max_p_value: Fraction = 0.01
+    """Probability below which the tests on coincidences decide."""
+    min_foreign: Fraction = 0.5
+    """Units that have significantly fewer foreign spikes than this are one neuron, even if their templates differ."""
+
+
+class CleanEdges(Strict):
+    """When two similar units are not one neuron."""
+
+    template_diff_threshold: Fraction = 0.10
+    """Largest difference of their templates."""
+    corr_diff_threshold: float = 0.12
+    """Largest difference of their correlograms."""
+    cross_cont_threshold: Fraction = 0.06
+    """Largest share of foreign spikes."""
+
+
+class Selection(Strict):
+    """How the train of a neuron is chosen."""
+
+    firing_contamination_balance: float = 2.5
+    """k: a spike counts 1, a foreign one -k."""
+    lone_spike_weight: Fraction = 0.1
+    """What a spike counts that no other analysis found."""
+
+
+class Params(ModuleParams):
+    """What decides."""
+
+    refractory_period: Periods = (0.2, 1.0)
+    """Censored and refractory period (ms)."""
+    max_shift: Milliseconds = 1.33
+    """Largest realignment between two units (ms)."""
+    require_multiple_sortings_match: bool = True
+    """Drop units that no other analysis found."""
+    min_num_sortings: Count = 2
+    """How many analyses must have found a neuron, where several must."""
+    similarity: Similarity = Similarity()
+    """When two units may be one neuron."""
+    correlogram_validation: CorrelogramValidation = CorrelogramValidation()
+    """How correlograms are made."""
+    waveform_validation: WaveformValidation = WaveformValidation()
+    """How templates are made and compared."""
+    merge_check: MergeCheck = MergeCheck()
+    """When a unit is a merge of two neurons."""
+    clean_edges: CleanEdges = CleanEdges()
+    """When two similar units are not one neuron."""
+    selection: Selection = Selection()
+    """How the train of a neuron is chosen."""
+
+
+def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
+    """Merge all analyses into one sorting; the order in which they are given has no influence."""
+    named = {name: sortings[name] for name in sorted(sortings)}
+    line = timeline(context.recording)
+    everything = {UnitRef(name, unit): train for name, units in named.items() for unit, train in trains(units, line).items()}
+    refs = [ref for ref, train in everything.items() if len(train)]
+    empty = tuple(Decision(ref, Action.REMOVED, "it has no spikes") for ref, train in everything.items() if not len(train))
+    templates = context.traces.templates(named, params.waveform_validation.wvf_extraction, context.seed)
+    merging = merge(candidates(refs, everything, templates), settings(params, context, line.total, len(named)))
+    result = fused(merging, refs, everything, named, context)
+    context.log.info("%d units of %d analyses: %d neurons.", len(everything), len(named), result.get_num_units())
+    return Outcome(sortings={MERGED: result}, decisions=(*empty, *decisions(merging, refs)), arrays=_tables(merging, refs))
+
+
+def settings(params: Params, context: Context, duration: int, analyses: int) -> Settings:
+    """Translate the parameters into samples and bins."""
+    censored = context.samples(params.refractory_period[0])
+    refractory = max(context.samples(params.refractory_period[1]), censored + 1)
+    correlogram = params.correlogram_validation
+    bin_ms = correlogram.bin_ms or correlogram.max_time / 350
+    bin_size = max(context.samples(bin_ms), 1)
+    return Settings(
+        max_shift=context.samples(params.max_shift),
+        min_similarity=params.similarity.min_similarity,
+        min_contained=params.merge_check.min_contained,
+        min_analyses=_needed(params, analyses, context),
+        num_channels=params.waveform_validation.num_channels,
+        merge_foreign=params.merge_check.cross_cont_threshold,
+        edge_foreign=params.clean_edges.cross_cont_threshold,
+        limits=Limits(
+            template_difference=params.clean_edges.template_diff_threshold,
+            template_distance=params.waveform_validation.min_distance,
+            correlogram_difference=params.clean_edges.corr_diff_threshold,
+            p_value=params.merge_check.max_p_value,
+            foreign_share=params.merge_check.min_foreign,
+        ),
+        spikes=SpikeStatistics(
+            censored=censored,
+            refractory=refractory,
+            duration=duration,
+            reach=context.samples(correlogram.max_time),
+            bin_size=bin_size,
+            std_bins=context.samples(correlogram.gaussian_std) / bin_size,
+            truncate=correlogram.gaussian_truncate,
+        ),
+        scoring=Scoring(
+            window=context.samples(params.similarity.window),
+            censored=censored,
+            refractory=refractory,
+            duration=duration,
+            balance=params.selection.firing_contamination_balance,
+            lone_weight=params.selection.lone_spike_weight,
+        ),
+    )
+
+
+def _needed(params: Params, analyses: int, context: Context) -> int:
+    """Return how many analyses must have found a neuron."""
+    if not params.require_multiple_sortings_match:
+        return 1
+    if params.min_num_sortings > analyses:
+        context.log.warning(
+            "min_num_sortings is %d, but there are only %d analyses: each of them must have found a neuron.",
+            params.min_num_sortings,
+            analyses,
+        )
+    return min(params.min_num_sortings, analyses)
+
+
+def candidates(refs: Sequence[UnitRef], everything: Mapping[UnitRef, Train], templates: Templates) -> Candidates:
+    """Return the units with spikes, their templates in units of the noise (zero where there is no noise: nothing is known)."""
+    place = {ref: index for index, ref in enumerate(templates.refs)}
+    rows = [place[ref] for ref in refs]
+    scaled = np.zeros((len(rows), *templates.means.shape[1:]), np.float32)
+    np.divide(templates.means[rows], templates.noise, out=scaled, where=templates.noise > 0)
+    return Candidates([everything[ref] for ref in refs], [ref.sorting for ref in refs], scaled, templates.counts[rows])
+
+
+def fused(
+    merging: Merging, refs: Sequence[UnitRef], everything: Mapping[UnitRef, Train], sortings: Sortings, context: Context
+) -> NumpySorting:
+    """Return the merged sorting: a unit per neuron, with where it came from."""
+    units: dict[UnitId, Train] = {}
+    for new, neuron in enumerate(merging.neurons):
+        unit = neuron.choice.unit
+        # a consensus goes back to where its best unit has its spikes
+        units[new] = neuron.choice.train - merging.shifts[neuron.representative] if unit is None else everything[refs[unit]]
+    result = from_trains(units, timeline(context.recording), context.recording.sampling_frequency)
+    for key, column in _inherited([refs[neuron.representative] for neuron in merging.neurons], sortings).items():
+        result.set_property(key, column)
+    members = [[refs[unit] for unit in neuron.members] for neuron in merging.neurons]
+    if any(CATEGORY in sorting.get_property_keys() for sorting in sortings.values()):
+        result.set_property(CATEGORY, np.array(_categories(members, sortings), dtype=str))
+    result.set_property(SOURCE, np.array([_source(neuron, refs) for neuron in merging.neurons], dtype=str))
+    result.set_property(COUNT, np.array([len(neuron.found_by) for neuron in merging.neurons], dtype=np.int64))
+    result.set_property(AGREEMENT, np.array([neuron.mean_agreement for neuron in merging.neurons], dtype=np.float64))
+    return result
+
+
+def _inherited(chosen: Sequence[UnitRef], sortings: Sortings) -> dict[str, Column]:
+    """Return the properties of units of several sortings; one that a sorting lacks is a missing value there."""
+    refs = [UnitRef(name, unit) for name, sorting in sortings.items() for unit in unit_ids(sorting)]
+    if not refs:
+        return {}
+    together = reduce(lambda first, second: gather(first, keep(first, []), second), sortings.values())
+    place = {ref: index for index, ref in enumerate(refs)}
+    rows = np.array([place[ref] for ref in chosen], dtype=np.int64)
+    return {key: column[rows] for key, column in properties(together).items()}
+
+
+def _categories(members: Sequence[Sequence[UnitRef]], sortings: Sortings) -> list[str]:
+    """Return the most frequent category of each neuron's units; of equally frequent ones the first."""
+    known = {name: categories(sorting) for name, sorting in sortings.items()}
+    return [Counter(known[ref.sorting][ref.unit] for ref in refs).most_common(1)[0][0] for refs in members]
+
+
+def _source(neuron: Neuron, refs: Sequence[UnitRef]) -> str:
+    if neuron.choice.unit is not None:
+        return _name(refs[neuron.choice.unit])
+    names = ", ".join(_name(refs[unit]) for unit in neuron.members)
+    return f"consensus (at least {neuron.choice.min_votes} analyses) of {names}"
+
+
+def _name(ref: UnitRef) -> str:
+    return f"{ref.sorting}/{ref.unit}"
+
+
+def decisions(merging: Merging, refs: Sequence[UnitRef]) -> tuple[Decision, ...]:
+    """Return what became of each unit, in the order of the units."""
+    found = [*_kept(merging, refs), *_merges(merging, refs), *_dropped(merging, refs)]
+    order = {ref: place for place, ref in enumerate(refs)}
+    return tuple(sorted(found, key=lambda decision: order[decision.unit]))
+
+
+def _kept(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
+    for new, neuron in enumerate(merging.neurons):
+        numbers = {
+            "unit": float(new),
+            "analyses": float(len(neuron.found_by)),
+            "mean_agreement": neuron.mean_agreement,
+            "score": neuron.choice.score,
+        }
+        for unit in neuron.members:
+            role = "its spikes are taken" if unit == neuron.choice.unit else f"represented by {_source(neuron, refs)}"
+            yield Decision(refs[unit], Action.MERGED, f"neuron {new}: {role}", numbers)
+
+
+def _merges(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
+    for unit, (a, b) in merging.merges.items():
+        evidence = merging.evidence[(min(a, b), max(a, b))]
+        yield Decision(
+            refs[unit],
+            Action.REMOVED,
+            f"it merges two neurons: it holds {_name(refs[a])} and {_name(refs[b])}, which differ",
+            {
+                "template_difference": evidence.template_difference,
+                "template_distance": evidence.template_distance,
+                "cross_contamination": evidence.cross_contamination,
+            },
+        )
+
+
+def _dropped(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
+    for neuron in merging.lone:
+        found = {"analyses": float(len(neuron.found_by))}
+        for unit in neuron.members:
+            yield Decision(refs[unit], Action.REMOVED, "too few analyses found it", found)
+    for neuron, better in merging.redundant:
+        numbers = {"unit": float(better), "score": neuron.choice.score}
+        for unit in neuron.members:
+            yield Decision(refs[unit], Action.REMOVED, f"redundant with neuron {better}, which ranks higher", numbers)
+
+
+def _tables(merging: Merging, refs: Sequence[UnitRef]) -> dict[str, NDArray[np.generic]]:
+    """Return the graph for the report: units, pairs of units (indices into them) and the evidence about each pair."""
+    pairs = sorted(merging.evidence)
+    return {
+        "units": np.array([_name(ref) for ref in refs], dtype=str),
+        "pairs": np.array(pairs, dtype=np.int64).reshape(-1, 2),
+        "evidence": np.array([astuple(merging.evidence[pair]) for pair in pairs], dtype=np.float64).reshape(len(pairs), -1),
+    }
+
+
+MODULE = Module(Params, run, fuses=True)
