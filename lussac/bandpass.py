@@ -16,7 +16,7 @@ Band = tuple[float | None, float | None]
 UNFILTERED: Band = (None, None)
 BLOCK = 1 << 14
 """Samples that are filtered at once, margins included."""
-CHUNK_BYTES = 1 << 25
+CHUNK_BYTES = 1 << 23
 """Traces that are read at once."""
 
 
@@ -114,7 +114,7 @@ def read(recording: BaseRecording, segment: int, start: int, stop: int) -> NDArr
 
 def stretches(recording: BaseRecording) -> Iterator[tuple[int, int, int]]:
     """Yield segment, start and stop of stretches that fit into memory."""
-    size = max(CHUNK_BYTES // (recording.dtype.itemsize * recording.get_num_channels()), 1)
+    size = max(CHUNK_BYTES // (recording.dtype.itemsize * recording.get_num_channels()), BLOCK)
     for segment in range(recording.get_num_segments()):
         duration = recording.get_num_samples(segment)
         for start in range(0, duration, size):

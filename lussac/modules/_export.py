@@ -21,7 +21,7 @@ from spikeinterface.core import (
     create_sorting_analyzer,
 )
 from spikeinterface.core import Templates as DenseTemplates
-from spikeinterface.core.sortinganalyzer import AnalyzerExtension, get_extension_class
+from spikeinterface.core.sortinganalyzer import get_extension_class
 
 from lussac import quality
 from lussac.algorithms.templates import PeakSign
@@ -199,12 +199,11 @@ def attach_waveforms(target: SortingAnalyzer, units: Measured, context: Context)
     spikes, taken = context.traces.random_spikes({"": units.sorting}, units.extraction, context.seed)
     chosen = {"max_spikes_per_unit": units.extraction.max_spikes_per_unit, "seed": context.seed}
     attach(target, "random_spikes", chosen, random_spikes_indices=np.flatnonzero(taken))
-    waveforms = get_extension_class("waveforms")(target)
-    waveforms.set_params(**_milliseconds(units))
+    attach(target, "waveforms", _milliseconds(units))
     file = target.folder / "extensions" / "waveforms" / "waveforms.npy"
     window = context.traces.window(units.extraction)
     save_waveforms(file, units.recording, spikes.taken(taken), window, _channel_table(units.sparsity))
-    _complete(target, waveforms, {"waveforms": np.load(file, mmap_mode="r")})
+    target.extensions["waveforms"].data["waveforms"] = np.load(file, mmap_mode="r")
 
 
 def attach_templates(target: SortingAnalyzer, units: Measured) -> None:
@@ -231,14 +230,10 @@ def attach(target: SortingAnalyzer, name: str, params: Mapping[str, object], **d
     """Give an analyzer the data of an extension, as if it had computed them."""
     extension = get_extension_class(name)(target)
     extension.set_params(**params)
-    _complete(target, extension, data)
-
-
-def _complete(target: SortingAnalyzer, extension: AnalyzerExtension, data: Mapping[str, NDArray[Any]]) -> None:
     extension.data.update(data)
     extension.run_info = {"run_completed": True, "runtime_s": 0.0}
     extension.save()
-    target.extensions[extension.extension_name] = extension
+    target.extensions[name] = extension
 
 
 def _milliseconds(units: Measured) -> dict[str, float]:
