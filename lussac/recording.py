@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import textwrap
 import uuid
 from collections.abc import Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -225,6 +226,6 @@ def read_binary(folder: Path) -> BaseRecording:
 
 
 def reason(error: Exception) -> str:
-    """Return the first line of an error's message, or its kind where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(". ") if lines else type(error).__name__
+    """Return an error's message on one line, or its kind where it has none."""
+    text = " ".join(str(error).split()).rstrip(".!: ")
+    return textwrap.shorten(text, 300, placeholder=" ...") or type(error).__name__

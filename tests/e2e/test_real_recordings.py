@@ -64,9 +64,10 @@ def test_spikeglx_as_documented(data, tmp_path, caplog, extractor):
         assert_written(recording, tmp_path)
 
 
-def test_spikeglx_without_its_stream_says_which_there_are(data):
-    with pytest.raises(InputError, match=r"can't be read.*[\s\S]*"):
-        read(data, recording_extractor="spikeglx", extractor_params={"folder_path": SPIKEGLX, "stream_id": "imec9.ap"})
+@pytest.mark.parametrize("stream", [{"stream_id": "imec9.ap"}, {}])
+def test_spikeglx_without_its_stream_says_which_there_are(data, stream):
+    with pytest.raises(InputError, match=r"can't be read with the extractor 'spikeglx': .*'imec0.ap'.*'imec0.ap-SYNC'"):
+        read(data, recording_extractor="spikeglx", extractor_params={"folder_path": SPIKEGLX, **stream})
 
 
 def test_openephys_with_two_segments(data, tmp_path):
