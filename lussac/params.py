@@ -277,6 +277,13 @@ def validate(model: type[M], data: Any, where: Keys, document: Document) -> M | 
     return _located(checked, model, where, document) if isinstance(checked, dict) else checked
 
 
+def as_tuples(data: Any) -> Any:  # noqa: ANN401
+    """Return JSON with tuples for lists: what a `model_validator(mode="before")` returns is no longer taken for JSON."""
+    if isinstance(data, Mapping):
+        return {key: as_tuples(value) for key, value in data.items()}
+    return tuple(map(as_tuples, data)) if isinstance(data, list) else data
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the nearest known name, or else what is known."""
     names = list(dict.fromkeys(known))

@@ -137,7 +137,7 @@ def compile_plan(document: Document, *, recording_given: bool = False, sortings_
     may_carry = bool(params.analyses or sortings_given)
     checks = [
         *_recording_problems(params, document, recording_given=recording_given),
-        *_analysis_problems(params, document, names),
+        *_analysis_problems(params, document, sortings_given),
         *_sorter_problems(params, document),
         *pipeline_problems,
         *([] if may_carry else [problem for _, problem in unknown]),
@@ -273,19 +273,20 @@ def _recording_problems(params: Params, document: Document, *, recording_given: 
         yield document.problem(("recording",), "is missing: this section says how to read the recording")
 
 
-def _analysis_problems(params: Params, document: Document, names: Sequence[str]) -> Iterator[Problem]:
+def _analysis_problems(params: Params, document: Document, given: Collection[str]) -> Iterator[Problem]:
     """Check the names of all analyses, and that those that should exist do."""
-    if not names:
-        yield document.problem(("analyses",), "there is no analysis: list sorters in spike_sorting, or sorted data in analyses")
+    taken: dict[str, str] = dict.fromkeys(given, "the sorting that is given")
     for section in ("analyses", "spike_sorting"):
         for name in _keys(document, section):
+            line = document.where((section, name), key=True).line
             if not re.fullmatch(r"[^./\\\0][^/\\\0]*", name) or name == MERGED:
                 message = f"{name!r} can't be the name of an analysis: choose one without slashes and without a dot in front"
                 yield document.problem((section, name), f"{message}, and not '{MERGED}'", key=True)
-            if section == "spike_sorting" and name in _keys(document, "analyses"):
-                line = document.where(("analyses", name), key=True).line
-                other = f"analyses.{name}" + (f" on line {line}" if line else "")
-                yield document.problem((section, name), f"has the name of {other}; rename one of them", key=True)
+            if name in taken:
+                yield document.problem((section, name), f"has the name of {taken[name]}; rename one of them", key=True)
+            taken.setdefault(name, f"{section}.{name}" + (f" on line {line}" if line else ""))
+    if not taken:
+        yield document.problem(("analyses",), "there is no analysis: list sorters in spike_sorting, or sorted data in analyses")
     for name, path in params.analyses.items():
         try:
             analyses.recognise(path)

@@ -208,6 +208,11 @@ def test_one_name_for_two_analyses(folder: Path) -> None:
         plan.compile_plan(params.read(folder / "params.json"))
 
 
+def test_one_name_for_a_given_sorting_and_an_analysis(folder: Path) -> None:
+    found = one_problem(folder, sections(), sortings_given=["phy"])
+    assert found == "analyses.phy: has the name of the sorting that is given; rename one of them"
+
+
 def test_something_must_be_analysed(folder: Path) -> None:
     assert "there is no analysis" in one_problem(folder, sections(analyses={}))
     assert compiled(folder, sections(analyses={}), sortings_given=["a"]).analyses == ("a",)
@@ -289,6 +294,11 @@ def test_two_exports_to_one_folder(folder: Path) -> None:
     assert "would hold" in one_problem(folder, sections(pipeline))
 
 
+def test_two_passes_of_one_export(folder: Path) -> None:
+    pipeline = {"units_categorization": {"all": {"CS": {}, "SS": {}}}, "export_to_phy": {"CS;SS": {"path": "a"}}}
+    assert "would hold" in one_problem(folder, sections(pipeline))
+
+
 def test_two_sorters_in_one_folder(folder: Path) -> None:
     run = {"sorter_name": "simple", "sorter_params": {"output_folder": "out"}}
     assert "would hold" in one_problem(folder, sections(spike_sorting={"a": run, "b": run}))
@@ -305,4 +315,5 @@ def test_every_module_has_a_purpose_and_described_parameters() -> None:
         module = modules.load(name)
         assert module.run.__doc__, name
         for field, info in module.params.model_fields.items():
-            assert info.description, f"{name}.{field}"
+            described = info.description or any(inner.__doc__ for inner in params._models(info.annotation))
+            assert described, f"{name}.{field}"

@@ -1,0 +1,63 @@
+"""Every JSON block of the documentation is a part of a params.json that is accepted."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lussac import jsonc, params, plan
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECTIONS = ("recording", "spike_sorting", "analyses", "lussac")
+RECORDING = '"recording": {"recording_extractor": "binary", "extractor_params": {"file_paths": "recording.dat", %s}}'
+BINARY = RECORDING % '"sampling_frequency": 30000, "num_channels": 64, "dtype": "int16"'
+ANALYSES = '"analyses": {"ks2": "path/to/ks2_analysis", "tdc": "path/to/tridesclous_analysis.json"}'
+CATEGORIES = '"units_categorization_9": {"all": {"CS": {}, "SS": {}, "spikes": {}}}'
+
+
+def blocks() -> list:
+    pages = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+    return [
+        pytest.param(text, id=f"{page.name}-{number}")
+        for page in pages
+        if page.exists()
+        for number, text in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")), start=1)
+    ]
+
+
+def whole(text: str) -> str:
+    """Return a params.json around sections, or around modules of the pipeline, with or without their braces."""
+    text = text.strip()
+    if not text.startswith("{"):
+        text = "{" + text + "}"
+    given = jsonc.parse(text, "block").data
+    if "recording" in given and len(given) > 1:
+        return text
+    inside = text[1:-1]
+    if not set(given) <= set(SECTIONS):
+        inside = f'"lussac": {{"pipeline": {{{CATEGORIES},\n{inside}}}}}'
+    missing = [section for name, section in (("recording", BINARY), ("analyses", ANALYSES)) if name not in given]
+    return "{" + ",\n".join([*missing, inside]) + "}"
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """Make the files that the examples name."""
+    (tmp_path / "recording.dat").write_bytes(bytes(128))
+    (tmp_path / "probe.json").write_text("{}")
+    (tmp_path / "recording").mkdir()
+    phy = tmp_path / "path/to/ks2_analysis"
+    phy.mkdir(parents=True)
+    for name in ("spike_times", "spike_clusters"):
+        np.save(phy / f"{name}.npy", np.zeros(1, dtype=np.int64))
+    (phy / "params.py").write_text("sample_rate = 30000.\n")
+    (tmp_path / "path/to/tridesclous_analysis.json").write_text('{"class": "spikeinterface.NumpySorting", "kwargs": {}}')
+    return tmp_path
+
+
+@pytest.mark.parametrize("text", blocks())
+def test_every_block_is_accepted(text: str, inputs: Path) -> None:
+    (inputs / "params.json").write_text(whole(text), encoding="utf-8")
+    plan.compile_plan(params.read(inputs / "params.json"))
