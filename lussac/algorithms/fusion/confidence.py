@@ -1,0 +1,137 @@
+"""How sure one can be of each unit: what speaks for it, and a probability made of that."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lussac.algorithms.contamination import contamination
+from lussac.algorithms.fusion.candidates import Candidates
+from lussac.algorithms.fusion.learning import halves_of, overall, spreads
+from lussac.algorithms.fusion.refinement import State, trains_of
+from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+AGREES = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for or against each unit; one value per unit.
+
+    Parameters
+    ----------
+    spikes
+        Number of spikes.
+    agreement, second_agreement
+        Spikes in common over spikes of either, with the best unit of any analysis, and with the best unit of any other analysis.
+    analyses
+        Number of analyses with a unit that has at least half of the spikes of either in common.
+    snr
+        Largest deflection of the mean waveform in standard deviations of the channel's noise.
+    detectability
+        Norm of the mean waveform in standard deviations of the noise along it: how far spikes are from no spikes.
+    spread
+        Standard deviation of the amplitudes over that expected from noise alone: 1 for a neuron whose spikes are all alike.
+    fit
+        Share of the energy at the unit's spikes, noise apart, that its template explains, from both halves of the spikes.
+    gain
+        Mean share of the gain that a perfect spike would bring.
+    contamination
+        Estimated share of foreign spikes from violations of the refractory period.
+    """
+
+    spikes: Floats
+    agreement: Floats
+    second_agreement: Floats
+    analyses: Floats
+    snr: Floats
+    detectability: Floats
+    spread: Floats
+    fit: Floats
+    gain: Floats
+    contamination: Floats
+
+    def table(self) -> dict[str, Floats]:
+        """Return the values by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def overlaps(trains: Flat, candidates: Candidates, window: int) -> Floats:
+    """Agreement of every unit with every candidate, spikes in common over spikes of either: (units, candidates)."""
+    size = len(trains)
+    both = InTime.of(Flat.of([*(trains[u] for u in range(size)), *(candidates.trains[c] for c in range(len(candidates)))]))
+    counts = pair_counts(both.samples, both.units, size + len(candidates), window)
+    common = np.minimum(counts[:size, size:], counts[size:, :size].T)
+    return common / np.maximum(trains.counts[:, None] + candidates.trains.counts[None] - common, 1)
+
+
+def matches(trains: Flat, candidates: Candidates, window: int) -> list[list[int]]:
+    """Return for every unit the candidates that have half of the spikes of either in common with it, best first, one of each analysis."""
+    agreement = overlaps(trains, candidates, window)
+    rows = []
+    for row in agreement:
+        best: dict[int, int] = {}
+        for candidate in np.argsort(-row, kind="stable"):
+            if row[candidate] >= AGREES:
+                best.setdefault(int(candidates.analyses[candidate]), int(candidate))
+        rows.append(list(best.values()))
+    return rows
+
+
+def gather(state: State, candidates: Candidates, window: int, refractory: tuple[int, int], duration: int) -> Evidence:
+    """Measure what speaks for each unit.
+
+    Parameters
+    ----------
+    state
+        Units, spikes and what is left at them.
+    candidates
+        The units of all analyses.
+    window
+        Spikes within it are the same, in samples.
+    refractory
+        Censored and refractory period, in samples.
+    duration
+        Of the recording, in samples.
+    """
+    trains = trains_of(state.found, len(state.used))
+    each = overlaps(trains, candidates, window)
+    analyses = range(max(int(candidates.analyses.max()) + 1, 2))
+    by_analysis = [each[:, candidates.analyses == analysis].max(axis=1, initial=0.0) for analysis in analyses]
+    agreement = np.sort(np.stack(by_analysis, axis=1), axis=1)[:, ::-1]
+    halves, _ = overall(*halves_of(state.used, state.sums))
+    templates = halves.mean(axis=1)
+    energies = np.maximum((halves[:, 0] * halves[:, 1]).sum(axis=(1, 2)), 1.0).astype(np.float64)
+    _, below, above = spreads(state.found, len(trains))
+    norms = np.sqrt(energies) / state.noise
+    used = (state.used.templates**2).sum(axis=(2, 3)).mean(axis=0)
+    gains = np.bincount(state.found.units, weights=state.found.gains, minlength=len(trains)) / np.maximum(trains.counts, 1)
+    return Evidence(
+        spikes=trains.counts.astype(np.float64), agreement=agreement[:, 0], second_agreement=agreement[:, 1],
+        analyses=(agreement >= AGREES).sum(axis=1).astype(np.float64), snr=np.abs(templates).max(axis=(1, 2)).astype(np.float64),
+        detectability=norms, spread=(below + above) / 2 * norms, fit=_fits(state), gain=gains / np.maximum(used, 1e-3),
+        contamination=np.array([contamination(trains[u], *refractory, duration) for u in range(len(trains))]),
+    )  # fmt: skip
+
+
+def _fits(state: State) -> Floats:
+    """Energy of the template over that of the mean waveform with all other spikes subtracted."""
+    weights = state.sums.weights
+    residuals = state.sums.residuals / np.maximum(weights, 1e-6)[..., None, None]
+    left = np.einsum("busc,busc->bu", residuals[:, :, 0], residuals[:, :, 1])
+    share = weights.sum(axis=2) / np.maximum(weights.sum(axis=(0, 2)), 1e-6)
+    energy = np.maximum((state.used.templates**2).sum(axis=(2, 3)), 1e-3)
+    return np.asarray(1 - (share * np.maximum(left, 0) / energy).sum(axis=0), dtype=np.float64)
+
+
+def confidence(evidence: Evidence) -> Floats:
+    """Return the probability that a unit is right: at least 0.8 of the spikes of it or of its neuron are the same.
+
+    A logistic regression on ground-truth cases with the outputs of real sorters (benchmarks/); docs/modules/merge_sortings.md has the
+    reliability.
+    """
+    features = np.stack([evidence.agreement, evidence.second_agreement, np.log(np.maximum(evidence.detectability, 1.0))], axis=1)
+    return np.asarray(1 / (1 + np.exp(-(features @ np.array([6.0, 4.0, 0.5]) - 5.0))))

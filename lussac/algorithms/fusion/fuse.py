@@ -1,0 +1,105 @@
+"""From the units of several analyses to one set of neurons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates, prepare
+from lussac.algorithms.fusion.confidence import Evidence, confidence, gather, matches
+from lussac.algorithms.fusion.refinement import State, first_model, members, refine, trains_of
+from lussac.algorithms.fusion.settings import Settings
+from lussac.algorithms.fusion.source import Chunk, Source, cut
+from lussac.algorithms.fusion.splits import duplicates, split
+from lussac.algorithms.fusion.trains import Flat
+
+Ints = NDArray[np.int64]
+
+
+def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, settings: Settings) -> State:
+    """Refine the chosen candidates, then split and join units until nothing changes."""
+    own = np.flatnonzero(candidates.chosen)
+    blocks = 1 + max((chunk.block for chunk in chunks), default=0)
+    start = Flat.of([candidates.trains[int(unit)] for unit in own])
+    state = refine(source, chunks, candidates, first_model(candidates, blocks), start, settings)
+    state = again(source, chunks, candidates, state, settings)
+    window, max_lag = source.samples(settings.coincidence), source.samples(MAX_LAG_MS)
+    for _ in range(settings.rounds):
+        parts = members(candidates, state.used, trains_of(state.found, len(state.used)), window, max_lag, settings)
+        model, trains = split(source, chunks, state, candidates.trains, parts, window, two=settings.two, least=settings.part)
+        grown = len(model) > len(state.used)
+        if grown:
+            state = refine(source, chunks, candidates, model, trains, settings)
+        kept = duplicates(state, source.channels, settings.one, max_lag)
+        if not grown and len(kept) == len(state.used):
+            break
+        state = again(source, chunks, candidates, state.keep(kept), settings)
+    return state
+
+
+def again(source: Source, chunks: Sequence[Chunk], candidates: Candidates, state: State, settings: Settings) -> State:
+    """Refine once more, with what was learned."""
+    return refine(source, chunks, candidates, state.model, trains_of(state.found, len(state.model)), settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """One set of neurons.
+
+    Parameters
+    ----------
+    trains
+        Sorted positions of each unit, on the largest deflection of its waveform.
+    evidence
+        What speaks for each unit.
+    confidence
+        Probability that the unit is right.
+    members
+        For each unit, the units that it agrees with best, one of each analysis that has half of the spikes: place in the trains given.
+    shifts
+        What was added to the positions of the units given to lay them on the largest deflection.
+    """
+
+    trains: tuple[Ints, ...]
+    evidence: Evidence
+    confidence: NDArray[np.float64]
+    members: tuple[tuple[int, ...], ...]
+    shifts: Ints
+
+
+def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settings: Settings) -> Fused:
+    """Make one set of neurons of the units of several analyses.
+
+    Parameters
+    ----------
+    source
+        The recording.
+    trains
+        Sorted positions of each unit on the timeline; those with too few spikes are not considered.
+    analyses
+        Number of the analysis that each unit comes from.
+    settings
+        Numbers of the method.
+    """
+    chunks = cut(source, source.samples(1e3 * settings.chunk), source.samples(1e3 * settings.block), settings.max_blocks)
+    usable = [index for index, train in enumerate(trains) if len(train) >= settings.min_spikes]
+    if not usable or not chunks:
+        return nothing(len(trains))
+    candidates = prepare(source, chunks, [trains[i] for i in usable], [analyses[i] for i in usable], settings)
+    state = settle(source, chunks, candidates, settings)
+    window = source.samples(settings.coincidence)
+    evidence = gather(
+        state, candidates, window, (source.samples(settings.censored), source.samples(settings.refractory)), source.total
+    )
+    found = trains_of(state.found, len(state.used))
+    own = [tuple(usable[member] for member in row) for row in matches(found, candidates, window)]
+    shifts = np.zeros(len(trains), np.int64)
+    shifts[usable] = candidates.shifts
+    return Fused(tuple(found[unit] for unit in range(len(found))), evidence, confidence(evidence), tuple(own), shifts)
+
+
+def nothing(units: int) -> Fused:
+    """Return the result where no unit can be considered."""
+    empty = np.empty(0)
+    return Fused((), Evidence(*[empty] * len(fields(Evidence))), empty, (), np.zeros(units, np.int64))

@@ -1,0 +1,86 @@
+"""Templates and amplitudes of the units from what the last matching left over."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lussac.algorithms.fusion.evidence import shrink
+from lussac.algorithms.fusion.matching import Found, Model, Sums
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+SMALLEST_SPREAD = 0.05
+LOWEST, HIGHEST = (0.3, 0.7), (1.3, 2.0)
+REACH = 4.0
+
+
+def halves_of(model: Model, sums: Sums) -> tuple[Floats, Floats]:
+    """Mean waveforms (blocks, units, 2, samples, channels) with all other spikes subtracted, and their weights (blocks, units, 2)."""
+    weights = np.maximum(sums.weights, 1e-6)[..., None, None]
+    return model.templates[:, :, None] + sums.residuals / weights, sums.weights
+
+
+def overall(means: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Means over the blocks: (units, 2, samples, channels) and the weights (units, 2)."""
+    total = weights.sum(axis=0)
+    share = weights / np.maximum(total, 1e-6)
+    return np.einsum("buh,buhsc->uhsc", share, means), total
+
+
+def relearn(model: Model, sums: Sums) -> Floats:
+    """Templates (blocks, units, samples, channels) from the residual at each unit's spikes.
+
+    The template of a block is drawn towards the mean over all blocks as far as its noise demands (empirical Bayes): how much the unit really
+    changes between blocks is estimated from both halves of its spikes, whose noise is independent. A unit that does not change gets
+    one template, one that drifts gets its own in each block.
+    """
+    means, weights = halves_of(model, sums)
+    centre, total = overall(means, weights)
+    count = total.sum(axis=1)
+    mean = np.einsum("uh,uhsc->usc", total / np.maximum(count, 1e-6)[:, None], centre)
+    apart = means - centre
+    changes = np.einsum("busc,busc->bu", apart[:, :, 0], apart[:, :, 1])
+    in_block = weights.sum(axis=2)
+    usable = np.where(weights.min(axis=2) >= 1, in_block, 0.0)
+    variance = np.maximum((usable * changes).sum(axis=0) / np.maximum(usable.sum(axis=0), 1e-6), 0.0)
+    noise = mean.shape[1] * mean.shape[2] / np.maximum(in_block, 1e-6)
+    trust = variance / (variance + noise)
+    share = weights / np.maximum(in_block, 1e-6)[..., None]
+    local = np.einsum("buh,buhsc->busc", share, means)
+    learned = shrink(mean, count.astype(np.int64)) + trust[..., None, None] * np.where(
+        in_block[..., None, None] > 0, local - mean, 0
+    )
+    return np.asarray(np.where(count[:, None, None] > 0, learned, model.templates), dtype=np.float32)
+
+
+def spreads(found: Found, size: int) -> tuple[Floats, Floats, Floats]:
+    """Median of the amplitudes of every unit, and their half widths below and above (16th and 84th percentile)."""
+    order = np.argsort(found.units, kind="stable")
+    edges = np.searchsorted(found.units[order], np.arange(size + 1))
+    table = np.ones((size, 3), np.float32)
+    for unit in range(size):
+        values = found.amplitudes[order[edges[unit] : edges[unit + 1]]]
+        if len(values):
+            table[unit] = np.percentile(values, [16, 50, 84])
+    return table[:, 1], table[:, 1] - table[:, 0], table[:, 2] - table[:, 1]
+
+
+def noise_gain(found: Found, energies: Floats) -> float:
+    """Standard deviation of the noise along a template, measured: noise is coloured, so it is not 1.
+
+    The lower quartile over units of the spread of their amplitudes times the template's norm; units whose amplitude truly changes lie above.
+    """
+    _, below, above = spreads(found, len(energies))
+    counts = np.bincount(found.units, minlength=len(energies))
+    width = (below + above) / 2 * np.sqrt(energies)
+    usable = counts >= 30
+    return float(np.percentile(width[usable], 25)) if usable.any() else 1.0
+
+
+def amplitude_limits(found: Found, energies: Floats, noise: float) -> tuple[Floats, Floats, Floats]:
+    """Stiffness, lowest and highest amplitude of every unit, from the amplitudes that its spikes have."""
+    _, below, above = spreads(found, len(energies))
+    own = np.maximum(((below + above) / 2) ** 2 - noise**2 / energies, SMALLEST_SPREAD**2)
+    low = np.clip(1 - REACH * np.maximum(below, SMALLEST_SPREAD), *LOWEST)
+    high = np.clip(1 + REACH * np.maximum(above, SMALLEST_SPREAD), *HIGHEST)
+    return (1 / own).astype(np.float32), low.astype(np.float32), high.astype(np.float32)

@@ -1,0 +1,119 @@
+"""Rounds of matching and learning: who owns which spike, and what do the owners look like."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates
+from lussac.algorithms.fusion.learning import amplitude_limits, noise_gain, relearn
+from lussac.algorithms.fusion.matching import Effort, Found, Model, Sums, match
+from lussac.algorithms.fusion.pool import propose
+from lussac.algorithms.fusion.settings import Settings
+from lussac.algorithms.fusion.source import Chunk, Source
+from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
+from lussac.algorithms.fusion.waveforms import similarities
+
+Ints = NDArray[np.int64]
+Members = list[list[tuple[int, int]]]
+
+JITTER_MS = 0.067
+FIRST_SPREAD = 0.15
+FIRST_LIMITS = (0.5, 1.8)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Units, their spikes, and what is left at them.
+
+    Parameters
+    ----------
+    model
+        What the units look like, learned from the spikes found.
+    used
+        The model that the spikes were found with; `found` and `sums` belong to it.
+    found, sums
+        The spikes, and sums of the residual at them.
+    noise
+        Standard deviation of the noise along a template.
+    """
+
+    model: Model
+    used: Model
+    found: Found
+    sums: Sums
+    noise: float
+
+    @property
+    def counts(self) -> Ints:
+        """Number of spikes of every unit."""
+        return np.bincount(self.found.units, minlength=len(self.model))
+
+    def keep(self, units: Ints) -> "State":
+        """Return the state with these units only; the spikes of the others are gone."""
+        rank = np.full(len(self.model), -1)
+        rank[units] = np.arange(len(units))
+        inside = rank[self.found.units] >= 0
+        found = Found(
+            self.found.samples[inside], rank[self.found.units[inside]], self.found.amplitudes[inside], self.found.fitted[inside],
+            self.found.tilts[inside], self.found.gains[inside],
+        )  # fmt: skip
+        sums = Sums(self.sums.residuals[:, units], self.sums.weights[:, units])
+        return State(self.model.of(units), self.used.of(units), found, sums, self.noise)
+
+
+def first_model(candidates: Candidates, blocks: int) -> Model:
+    """Return what the chosen candidates look like, the same in every block."""
+    own = np.flatnonzero(candidates.chosen)
+    templates = np.repeat(candidates.templates[own][None], blocks, axis=0)
+    stiffness = np.full(len(own), 1 / FIRST_SPREAD**2, np.float32)
+    low, high = (np.full(len(own), limit, np.float32) for limit in FIRST_LIMITS)
+    return Model(templates, candidates.channels[own], candidates.before, stiffness, low, high)
+
+
+def members(candidates: Candidates, model: Model, trains: Flat, window: int, max_lag: int, settings: Settings) -> Members:
+    """Return for every unit the candidates that may hold its spikes, and what to add to their positions."""
+    templates = model.templates.mean(axis=0)
+    cosines, lags = similarities(templates, model.channels, candidates.templates, candidates.channels, max_lag)
+    both = InTime.of(Flat.of([*(trains[u] for u in range(len(trains))), *(candidates.trains[c] for c in range(len(candidates)))]))
+    counts = pair_counts(both.samples, both.units, len(trains) + len(candidates), window)
+    near = np.minimum(counts[: len(trains), len(trains) :], counts[len(trains) :, : len(trains)].T)
+    fewer = np.minimum(trains.counts[:, None], candidates.trains.counts[None])
+    related = ((cosines >= settings.similar) & (near >= settings.shared * fewer) & (near > 0)) | (cosines >= settings.alike)
+    return [[(int(c), -int(lags[u, c])) for c in np.flatnonzero(related[u])] for u in range(len(trains))]
+
+
+def trains_of(found: Found, size: int) -> Flat:
+    """Return the spikes of each unit."""
+    order = np.argsort(found.units, kind="stable")
+    offsets = np.searchsorted(found.units[order], np.arange(size + 1)).astype(np.int64)
+    return Flat(found.samples[order], offsets)
+
+
+def refine(
+    source: Source, chunks: Sequence[Chunk], candidates: Candidates, model: Model, trains: Flat, settings: Settings
+) -> State:
+    """Let all units compete for the spikes that candidates propose, and learn what they look like.
+
+    Parameters
+    ----------
+    source, chunks
+        The recording.
+    candidates
+        They propose the spikes.
+    model, trains
+        What the units look like, and their spikes so far: they tell which candidates propose to which unit.
+    settings
+        Numbers of the method.
+    """
+    window, jitter = source.samples(settings.coincidence), source.samples(JITTER_MS)
+    own = members(candidates, model, trains, window, source.samples(MAX_LAG_MS), settings)
+    proposals = propose(candidates.trains, own, jitter + 1)
+    found, sums = match(source, chunks, proposals, model, Effort(settings.evidence, jitter, window))
+    templates = relearn(model, sums)
+    energies = np.maximum((templates**2).sum(axis=(2, 3)).mean(axis=0), 1e-3)
+    noise = noise_gain(found, energies)
+    learned = Model(templates, model.channels, model.before, *amplitude_limits(found, energies, noise))
+    state = State(learned, model, found, sums, noise)
+    return state.keep(np.flatnonzero(state.counts >= settings.min_spikes))

@@ -1,0 +1,71 @@
+"""The few numbers that fusing depends on, and why they have these values."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Numbers of the method; times in ms.
+
+    Parameters
+    ----------
+    before, after
+        Window of the waveforms around the largest deflection.
+    max_shift
+        How far a sorter's positions may lie from the largest deflection.
+    coincidence
+        Spikes of two units within this time are the same event.
+    censored, refractory
+        Periods for the estimate of contamination.
+    channels
+        Strongest channels of a unit that its template has.
+    template_spikes
+        Spikes that a candidate's mean waveform is made of, evenly spread over the recording.
+    min_spikes
+        Units with fewer spikes are not considered.
+    spike_cost
+        Share of an event's explainable energy that a unit must explain for the event to speak for the unit.
+    unit_cost
+        Events that a unit must explain beyond that to be taken at all.
+    similar, alike
+        Cosine of two waveforms: from `similar` on a candidate that also shares events, from `alike` on any candidate may hold spikes of
+        a unit.
+    shared
+        Share of the smaller train's spikes that a candidate must have in common with a unit to propose its other spikes.
+    evidence
+        Gain (twice the log-likelihood) that a proposed spike must bring: e^-5 is how unlikely it may be beforehand.
+    two, one
+        Distance between the mean waveforms of two groups of spikes, in standard deviations of the noise along it. Above `two` they are two
+        neurons: fewer than 7 % of the spikes could be mistaken. Below `one` nobody could tell them apart.
+    part
+        Smallest share of a unit's spikes that is tested for being another neuron.
+    block, max_blocks
+        Seconds within which a waveform is taken as constant, and the largest number of such blocks: a longer recording gets longer blocks.
+    chunk
+        Seconds of the recording that are read at a time.
+    rounds
+        Largest number of rounds of splitting and joining.
+    """
+
+    before: float = 0.67
+    after: float = 1.33
+    max_shift: float = 1.33
+    coincidence: float = 0.4
+    censored: float = 0.2
+    refractory: float = 1.9
+    channels: int = 12
+    template_spikes: int = 1000
+    min_spikes: int = 15
+    spike_cost: float = 0.2
+    unit_cost: float = 10.0
+    similar: float = 0.5
+    alike: float = 0.9
+    shared: float = 0.2
+    evidence: float = 10.0
+    two: float = 3.0
+    one: float = 2.0
+    part: float = 0.08
+    block: float = 30.0
+    max_blocks: int = 16
+    chunk: float = 1.0
+    rounds: int = 3

@@ -1,0 +1,82 @@
+"""Where traces come from: a recording that is read piece by piece."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Traces = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A band-passed recording on the timeline, in units of each channel's noise.
+
+    Parameters
+    ----------
+    read
+        Gives traces (samples, channels) float32 from a first to a last position (excluded); zeros outside of the segments.
+        The array is the caller's to change.
+    segments
+        First and last position (excluded) of every segment on the timeline, in order.
+    channels
+        Number of channels.
+    sampling_frequency
+        In Hz.
+    """
+
+    read: Callable[[int, int], Traces]
+    segments: tuple[tuple[int, int], ...]
+    channels: int
+    sampling_frequency: float
+
+    @property
+    def total(self) -> int:
+        """Number of samples, without the gaps between segments."""
+        return sum(stop - start for start, stop in self.segments)
+
+    def samples(self, milliseconds: float) -> int:
+        """Return a time as a count of samples."""
+        return round(milliseconds * 1e-3 * self.sampling_frequency)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A stretch of a segment, and the block of time that it belongs to."""
+
+    start: int
+    stop: int
+    block: int
+
+
+def cut(source: Source, chunk: int, block: int, max_blocks: int) -> tuple[Chunk, ...]:
+    """Cut the segments into chunks of at most `chunk` samples; no chunk reaches into two blocks.
+
+    Parameters
+    ----------
+    source
+        Gives the segments.
+    chunk
+        Largest length of a chunk, in samples.
+    block
+        Wanted length of a block (the time within which a template is taken as constant), in samples.
+    max_blocks
+        Blocks get longer where there would be more than this many, so that memory does not grow with the recording.
+    """
+    blocks = int(np.clip(source.total // max(block, 1), 1, max_blocks))
+    edges = [source.total * index // blocks for index in range(1, blocks + 1)]
+    return tuple(_chunks(source.segments, edges, chunk))
+
+
+def _chunks(segments: tuple[tuple[int, int], ...], edges: list[int], size: int) -> Iterator[Chunk]:
+    passed, block = 0, 0
+    for first, last in segments:
+        position = first
+        while position < last:
+            while passed >= edges[block]:
+                block += 1
+            stop = min(position + size, last, position + edges[block] - passed)
+            yield Chunk(position, stop, block)
+            passed += stop - position
+            position = stop

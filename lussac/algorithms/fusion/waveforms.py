@@ -1,0 +1,196 @@
+"""Mean waveforms of all candidates, on their strongest channels, and how alike they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from lussac.algorithms.fusion.source import Chunk, Source
+from lussac.algorithms.fusion.trains import Flat, InTime
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Waveforms:
+    """Mean waveforms.
+
+    Parameters
+    ----------
+    halves
+        (units, 2, samples, channels of the unit), means of the even and of the odd spikes, in units of noise.
+    channels
+        (units, channels of the unit), the strongest channels, strongest first.
+    counts
+        (units, 2), spikes that each half is the mean of.
+    before
+        Samples before the spike.
+    """
+
+    halves: Floats
+    channels: Ints
+    counts: Ints
+    before: int
+
+    @property
+    def means(self) -> Floats:
+        """(units, samples, channels of the unit): means over both halves."""
+        weights = self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+        return np.einsum("uh,uhsc->usc", weights.astype(np.float32), self.halves)
+
+
+def subset(train: Ints, limit: int) -> Ints:
+    """At most `limit` spikes of a train, evenly spread over it."""
+    if len(train) <= limit:
+        return train
+    return train[(np.arange(limit) * len(train)) // limit]
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_snippets(  # noqa: ANN202
+    traces: Floats, first: int, samples: Ints, units: Ints, half: Ints, before: int, sums: Floats, counts: Ints
+):
+    length = sums.shape[2]
+    for spike in range(len(samples)):
+        start = samples[spike] - before - first
+        if start < 0 or start + length > traces.shape[0]:
+            continue
+        target = sums[units[spike], half[spike]]
+        counts[units[spike], half[spike]] += 1
+        for sample in range(length):
+            for channel in range(traces.shape[1]):
+                target[sample, channel] += traces[start + sample, channel]
+
+
+def dense_means(source: Source, chunks: Sequence[Chunk], trains: Flat, before: int, after: int) -> tuple[Floats, Ints]:
+    """Mean waveforms on all channels: (units, 2, before + after, channels), and the number of spikes of each half."""
+    sums = np.zeros((len(trains), 2, before + after, source.channels), np.float32)
+    counts = np.zeros((len(trains), 2), np.int64)
+    spikes = InTime.of(trains)
+    half = (spikes.index - trains.offsets[spikes.units]) % 2
+    for chunk in chunks:
+        near = spikes.between(chunk.start, chunk.stop)
+        if near.stop > near.start:
+            first = chunk.start - before
+            traces = source.read(first, chunk.stop + after)
+            _add_snippets(traces, first, spikes.samples[near], spikes.units[near], half[near], before, sums, counts)
+    return sums / np.maximum(counts, 1)[:, :, None, None].astype(np.float32), counts
+
+
+def measure(
+    source: Source, chunks: Sequence[Chunk], trains: Sequence[Ints], *, before: int, after: int, max_shift: int, channels: int, limit: int,
+    batch_bytes: int = 1 << 28,
+) -> tuple[Waveforms, Ints]:  # fmt: skip
+    """Mean waveforms of many units, each aligned on its largest deflection.
+
+    Parameters
+    ----------
+    source, chunks
+        The recording.
+    trains
+        Sorted positions of each unit.
+    before, after
+        Samples of the waveforms.
+    max_shift
+        Largest shift of a train, in samples.
+    channels
+        How many of the strongest channels to keep.
+    limit
+        A mean is taken of at most this many spikes, evenly spread.
+    batch_bytes
+        Memory for waveforms on all channels; where they need more, the recording is read several times.
+
+    Returns
+    -------
+    waveforms
+        Means on the strongest channels.
+    shifts
+        What to add to each train so that its positions lie on the largest deflection.
+    """
+    kept = min(channels, source.channels)
+    per_unit = 8 * source.channels * (before + after + 2 * max_shift)
+    size = max(1, batch_bytes // per_unit)
+    parts = [
+        _measure_batch(source, chunks, trains[start : start + size], before, after, max_shift, kept, limit)
+        for start in range(0, len(trains), size)
+    ]
+    halves, chosen, counts, shifts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Waveforms(halves, chosen, counts, before), shifts
+
+
+def _measure_batch(  # noqa: PLR0917
+    source: Source,
+    chunks: Sequence[Chunk],
+    trains: Sequence[Ints],
+    before: int,
+    after: int,
+    max_shift: int,
+    kept: int,
+    limit: int,
+) -> tuple[Floats, Ints, Ints, Ints]:
+    flat = Flat.of([subset(train, limit) for train in trains])
+    dense, counts = dense_means(source, chunks, flat, before + max_shift, after + max_shift)
+    return (
+        *crop(dense, counts, before, after, max_shift, kept)[:2],
+        counts,
+        crop(dense, counts, before, after, max_shift, kept)[2],
+    )
+
+
+def crop(dense: Floats, counts: Ints, before: int, after: int, max_shift: int, kept: int) -> tuple[Floats, Ints, Ints]:
+    """Cut wide waveforms around their largest deflection: halves on the strongest channels, these channels, and the shifts."""
+    weights = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)).astype(np.float32)
+    means = np.einsum("uh,uhsc->usc", weights, dense)
+    reach = slice(before, before + 2 * max_shift + 1)
+    shifts = np.abs(means[:, reach]).max(axis=2).argmax(axis=1) - max_shift
+    halves = np.empty((len(dense), 2, before + after, kept), np.float32)
+    channels = np.empty((len(dense), kept), np.int64)
+    for unit, shift in enumerate(shifts):
+        window = slice(max_shift + shift, max_shift + shift + before + after)
+        energy = (means[unit, window] ** 2).sum(axis=0)
+        channels[unit] = np.argsort(-energy, kind="stable")[:kept]
+        halves[unit] = dense[unit, :, window][:, :, channels[unit]]
+    return halves, channels, shifts.astype(np.int64)
+
+
+@numba.njit(cache=True, nogil=True)
+def _inner(a: Floats, a_channels: Ints, b: Floats, b_channels: Ints, lag: int) -> float:
+    """Inner product of a(t) and b(t + lag) on the channels that both have."""
+    total = 0.0
+    low, high = max(0, -lag), min(a.shape[0], a.shape[0] - lag)
+    for i in range(len(a_channels)):
+        for j in range(len(b_channels)):
+            if a_channels[i] == b_channels[j]:
+                for sample in range(low, high):
+                    total += a[sample, i] * b[sample + lag, j]
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def similarities(  # noqa: ANN201
+    means: Floats, channels: Ints, other_means: Floats, other_channels: Ints, max_lag: int
+):
+    """Cosine of every waveform with every other at their best lag.
+
+    Returns
+    -------
+    cosines, lags
+        (units, other units). `lags[u, v]` is what to add to positions of u so that they lie where v's would. Waveforms whose strongest
+        channels are apart have a cosine of 0. Ties: the smallest lag, then the positive.
+    """
+    cosines = np.zeros((len(means), len(other_means)), np.float32)
+    lags = np.zeros((len(means), len(other_means)), np.int64)
+    for u in range(len(means)):
+        for v in range(len(other_means)):
+            if not (channels[u, 0] == other_channels[v]).any() and not (other_channels[v, 0] == channels[u]).any():
+                continue
+            norm = max(np.sqrt((means[u] ** 2).sum() * (other_means[v] ** 2).sum()), 1e-9)
+            for step in range(2 * max_lag + 1):
+                lag = (step + 1) // 2 * (1 if step % 2 else -1)
+                cosine = _inner(means[u], channels[u], other_means[v], other_channels[v], lag) / norm
+                if cosine > cosines[u, v]:
+                    cosines[u, v], lags[u, v] = cosine, -lag
+    return cosines, lags
