@@ -64,6 +64,8 @@ class Settings:
         Share of spikes in common from which on two units are linked, and two neurons are one.
     min_contained
         Share of a unit's spikes that must lie in another one for the unit to be part of it.
+    min_agreement
+        Jaccard index that a unit must have with its part of a merge for that analysis to have found the neuron.
     min_analyses
         Analyses that must have found a neuron.
     num_channels
@@ -77,6 +79,7 @@ class Settings:
     max_shift: int
     min_similarity: float
     min_contained: float
+    min_agreement: float
     min_analyses: int
     num_channels: int
     merge_foreign: float
@@ -98,8 +101,8 @@ class Neuron:
         Its best train.
     representative
         The unit whose train it is, or is most like it.
-    found_by
-        All spikes that each analysis has of it, also those inside of a unit that merges two neurons.
+    analyses
+        Those that found it, also inside of a unit that merges two neurons.
     agreements
         Jaccard index of the best train with the best unit of each other analysis.
     """
@@ -107,7 +110,7 @@ class Neuron:
     members: tuple[int, ...]
     choice: Choice
     representative: int
-    found_by: Mapping[str, Train]
+    analyses: tuple[str, ...]
     agreements: Mapping[str, float]
 
     @property
@@ -188,8 +191,8 @@ def merge(candidates: Candidates, settings: Settings) -> Merging:
     groups = _groups(graph, different, merges)
     confirmed = _confirmations(graph, groups, merges, settings)
     found = [_neuron(graph, group, confirmed.get(group, {}), settings.scoring) for group in groups]
-    neurons = [neuron for neuron in found if len(neuron.found_by) >= settings.min_analyses]
-    lone = tuple(neuron for neuron in found if len(neuron.found_by) < settings.min_analyses)
+    neurons = [neuron for neuron in found if len(neuron.analyses) >= settings.min_analyses]
+    lone = tuple(neuron for neuron in found if len(neuron.analyses) < settings.min_analyses)
     kept, dropped = _without_redundant(neurons, settings)
     return Merging(kept, merges, lone, dropped, shifts, evidence)
 
@@ -229,54 +232,54 @@ def _groups(graph: Graph, different: NDArray[np.bool_], merges: Mapping[int, obj
 
 def _confirmations(
     graph: Graph, groups: Sequence[tuple[int, ...]], merges: Mapping[int, object], settings: Settings
-) -> dict[tuple[int, ...], dict[str, Train]]:
-    """Return the spikes that analyses have of each group inside of a unit that holds two neurons.
+) -> dict[tuple[int, ...], dict[str, float]]:
+    """Return which analyses found each group inside of a unit that holds two neurons, and how far they agree.
 
-    Such a unit says nothing about which spike is whose, but much about the spikes being there; it counts if the groups
-    explain most of it.
+    Such a unit doesn't say whose a spike is. What no group explains may belong to any of them, so the agreement is a lower bound.
     """
     counts = np.diagonal(graph.coincidences)
-    confirmed: dict[tuple[int, ...], dict[str, Train]] = {}
+    group_of = {member: group for group in groups for member in group}
+    confirmed: dict[tuple[int, ...], dict[str, float]] = {}
     for unit in merges:
         inside = graph.edges[unit] & (graph.coincidences[unit] >= settings.min_contained * counts)
-        parts = {}
-        for group in groups:
-            members = [graph.trains[member] for member in group if inside[member]]
-            if members:
-                parts[group] = common(graph.trains[unit], union(members), settings.scoring.window)
-        explained = len(np.unique(union(list(parts.values()))))
-        if explained >= settings.min_contained * counts[unit]:
-            for group, train in parts.items():
+        held: dict[tuple[int, ...], list[Train]] = {}
+        for member in np.flatnonzero(inside).tolist():
+            if member in group_of:
+                held.setdefault(group_of[member], []).append(graph.trains[member])
+        parts = {group: union(trains) for group, trains in held.items()}
+        shared = {group: common(graph.trains[unit], train, settings.scoring.window) for group, train in parts.items()}
+        unexplained = counts[unit] - len(np.unique(union(list(shared.values()))))
+        for group, train in parts.items():
+            agreement = len(shared[group]) / (len(train) + unexplained)
+            if agreement >= settings.min_agreement:
                 analyses = confirmed.setdefault(group, {})
-                name = graph.analyses[unit]
-                analyses[name] = union([analyses[name], train]) if name in analyses else train
+                analyses[graph.analyses[unit]] = max(agreement, analyses.get(graph.analyses[unit], 0.0))
     return confirmed
 
 
-def _neuron(graph: Graph, group: tuple[int, ...], confirmed: Mapping[str, Train], scoring: Scoring) -> Neuron:
+def _neuron(graph: Graph, group: tuple[int, ...], confirmed: Mapping[str, float], scoring: Scoring) -> Neuron:
     """Choose the best train of a neuron: step 4."""
     units = {unit: (graph.analyses[unit], graph.trains[unit]) for unit in group}
     trains: dict[str, list[Train]] = {}
-    for analysis, train in [*units.values(), *confirmed.items()]:
+    for analysis, train in units.values():
         trains.setdefault(analysis, []).append(train)
-    found_by = {analysis: union(trains[analysis]) for analysis in sorted(trains)}
-    choice = choose(units, found_by, scoring)
+    choice = choose(units, {analysis: union(trains[analysis]) for analysis in sorted(trains)}, scoring)
     own = None if choice.unit is None else graph.analyses[choice.unit]
-    agreements = {
+    agreements = dict(confirmed) | {
         analysis: max(jaccard(choice.train, train, scoring.window) for train in trains[analysis])
-        for analysis in found_by
+        for analysis in sorted(trains)
         if analysis != own
     }
     likeness = {unit: jaccard(choice.train, train, scoring.window) for unit, (_, train) in units.items()}
     representative = max(group, key=likeness.__getitem__) if choice.unit is None else choice.unit
-    return Neuron(group, choice, representative, found_by, agreements)
+    return Neuron(group, choice, representative, tuple(sorted({*trains, *confirmed})), agreements)
 
 
 def _without_redundant(
     neurons: Sequence[Neuron], settings: Settings
 ) -> tuple[tuple[Neuron, ...], tuple[tuple[Neuron, int], ...]]:
     """Keep the neurons that most analyses found where two share their spikes: step 5."""
-    order = sorted(range(len(neurons)), key=lambda place: (-len(neurons[place].found_by), -neurons[place].choice.score))
+    order = sorted(range(len(neurons)), key=lambda place: (-len(neurons[place].analyses), -neurons[place].choice.score))
     ranks = np.zeros(len(neurons))
     ranks[order] = np.arange(len(neurons), 0, -1)
     scoring = settings.scoring

@@ -69,7 +69,9 @@ class MergeCheck(Strict):
     """Share of foreign spikes that two units may have and be one neuron; also the least share of each part in a merge."""
     min_contained: Fraction = 0.8
     """Share of a unit's spikes that must lie in another one for it to be part of that."""
-    max_p_value: Fraction = 0.01
+    min_agreement: Fraction = 0.5
+    """Agreement that a unit must have with its part of a merge for that analysis to count as having found the neuron."""
+    max_p_value: Fraction = 0.001
     """Probability below which the tests on coincidences decide."""
     min_foreign: Fraction = 0.5
     """Units that have significantly fewer foreign spikes than this are one neuron, even if their templates differ."""
@@ -145,6 +147,7 @@ def settings(params: Params, context: Context, duration: int, analyses: int) -> 
         max_shift=context.samples(params.max_shift),
         min_similarity=params.similarity.min_similarity,
         min_contained=params.merge_check.min_contained,
+        min_agreement=params.merge_check.min_agreement,
         min_analyses=_needed(params, analyses, context),
         num_channels=params.waveform_validation.num_channels,
         merge_foreign=params.merge_check.cross_cont_threshold,
@@ -214,7 +217,7 @@ def fused(
     if any(CATEGORY in sorting.get_property_keys() for sorting in sortings.values()):
         result.set_property(CATEGORY, np.array(_categories(members, sortings), dtype=str))
     result.set_property(SOURCE, np.array([_source(neuron, refs) for neuron in merging.neurons], dtype=str))
-    result.set_property(COUNT, np.array([len(neuron.found_by) for neuron in merging.neurons], dtype=np.int64))
+    result.set_property(COUNT, np.array([len(neuron.analyses) for neuron in merging.neurons], dtype=np.int64))
     result.set_property(AGREEMENT, np.array([neuron.mean_agreement for neuron in merging.neurons], dtype=np.float64))
     return result
 
@@ -258,7 +261,7 @@ def _kept(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
     for new, neuron in enumerate(merging.neurons):
         numbers = {
             "unit": float(new),
-            "analyses": float(len(neuron.found_by)),
+            "analyses": float(len(neuron.analyses)),
             "mean_agreement": neuron.mean_agreement,
             "score": neuron.choice.score,
         }
@@ -284,7 +287,7 @@ def _merges(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
 
 def _dropped(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
     for neuron in merging.lone:
-        found = {"analyses": float(len(neuron.found_by))}
+        found = {"analyses": float(len(neuron.analyses))}
         for unit in neuron.members:
             yield Decision(refs[unit], Action.REMOVED, "too few analyses found it", found)
     for neuron, better in merging.redundant:
