@@ -361,6 +361,6 @@ def _keys(document: Document, section: str) -> tuple[str, ...]:
 
 
 def _given(params: ModuleParams) -> str:
-    """Return the parameters that differ from the defaults, in one line."""
-    chosen = params.model_dump(mode="json", exclude_defaults=True)
+    """Return the parameters that the file names, in one line."""
+    chosen = params.model_dump(mode="json", exclude_unset=True)
     return ", ".join(f"{name}: {value}" for name, value in chosen.items())
