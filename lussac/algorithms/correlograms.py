@@ -39,9 +39,8 @@ def cross_correlogram(a: Train, b: Train, window: int, bin_size: int) -> NDArray
     furthest = reach * bin_size + (bin_size - 1) // 2
     lags = np.arange(-furthest, furthest + 1)
     bins = np.sign(lags) * ((np.abs(lags) + bin_size // 2) // bin_size) + reach
-    histogram = np.zeros(2 * reach + 1, np.int64)
-    np.add.at(histogram, bins, lag_counts(a, b, furthest))
-    return histogram
+    firsts = np.searchsorted(bins, np.arange(2 * reach + 1))
+    return np.asarray(np.add.reduceat(lag_counts(a, b, furthest), firsts), np.int64)
 
 
 def auto_correlogram(train: Train, window: int, bin_size: int) -> NDArray[np.int64]:
@@ -117,9 +116,47 @@ def difference(
     """
     if min(n_spikes) == 0 or not (cross.any() and auto_a.any() and auto_b.any()):
         return math.inf
-    middle = len(cross) // 2
-    width = round(float(np.average(half_widths, weights=n_spikes)))
-    near = slice(max(middle - width, 0), middle + width + 1)
+    near = _near(cross, n_spikes, half_widths)
     scaled = cross / cross.mean()
     differences = [float(np.abs(scaled - auto / auto.mean())[near].mean()) for auto in (auto_a, auto_b)]
     return float(np.average(differences, weights=n_spikes))
+
+
+def counting_noise(
+    cross: NDArray[np.float64],
+    auto_a: NDArray[np.float64],
+    auto_b: NDArray[np.float64],
+    n_spikes: tuple[int, int],
+    half_widths: tuple[int, int],
+    std_bins: float,
+) -> float:
+    """Return the `difference` that is to be expected of correlograms of one shape, from the chance in their counts alone.
+
+    Counts are taken to be Poisson, and smoothing with a Gaussian to divide their variance by 2 sqrt(pi) standard deviations.
+
+    Parameters
+    ----------
+    cross, auto_a, auto_b, n_spikes, half_widths
+        As for `difference`.
+    std_bins
+        Standard deviation of the Gaussian that smoothed, in bins.
+
+    Returns
+    -------
+    Infinity where a unit has no spikes or a correlogram is empty.
+    """
+    if min(n_spikes) == 0 or not (cross.any() and auto_a.any() and auto_b.any()):
+        return math.inf
+    near = _near(cross, n_spikes, half_widths)
+    expected = []
+    for auto in (auto_a, auto_b):
+        shape = (cross + auto)[near] / (cross.mean() + auto.mean())
+        variance = np.maximum(shape, 0.0) * (1 / cross.mean() + 1 / auto.mean()) / (2 * math.sqrt(math.pi) * std_bins)
+        expected.append(float(np.sqrt(2 / math.pi * variance).mean()))
+    return float(np.average(expected, weights=n_spikes))
+
+
+def _near(cross: NDArray[np.float64], n_spikes: tuple[int, int], half_widths: tuple[int, int]) -> slice:
+    """Return the bins near the middle: the unit with more spikes says more about how many."""
+    middle, width = len(cross) // 2, round(float(np.average(half_widths, weights=n_spikes)))
+    return slice(max(middle - width, 0), middle + width + 1)

@@ -1,9 +1,11 @@
 """Filtering of traces, and measures of templates (mean waveforms)."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import fft
 
@@ -110,11 +112,51 @@ def template_difference(a: NDArray[np.floating], b: NDArray[np.floating], channe
     -------
     0 for equal templates (also for two empty ones) .. 1 for templates that have nothing in common.
     """
-    left, right = a[:, channels].astype(np.float64), b[:, channels].astype(np.float64)
+    left, right = (np.ascontiguousarray(template[:, channels], dtype=np.float64) for template in (a, b))
     total = np.abs(left).sum() + np.abs(right).sum()
-    if total == 0.0:
-        return 0.0
-    padding = ((max_shift, max_shift), (0, 0))
-    left, right = np.pad(left, padding), np.pad(right, padding)
-    smallest = min(np.abs(left - np.roll(right, shift, axis=0)).sum() for shift in range(-max_shift, max_shift + 1))
-    return min(float(smallest / total), 1.0)
+    return min(_smallest_difference(left, right, max_shift) / float(total), 1.0) if total else 0.0
+
+
+@njit(nogil=True, cache=True)
+def _smallest_difference(left: NDArray[np.float64], right: NDArray[np.float64], max_shift: int) -> float:
+    samples, channels = left.shape
+    smallest = np.inf
+    for shift in range(-max_shift, max_shift + 1):
+        summed = 0.0
+        for sample in range(min(0, shift), max(samples, samples + shift)):
+            for channel in range(channels):
+                value = left[sample, channel] if 0 <= sample < samples else 0.0
+                other = right[sample - shift, channel] if 0 <= sample - shift < samples else 0.0
+                summed += abs(value - other)
+        smallest = min(smallest, summed)
+    return smallest
+
+
+def strongest_channels(templates: Sequence[NDArray[np.floating]], count: int) -> NDArray[np.int64]:
+    """Return the indices of the channels on which some of the templates (samples x channels) peaks highest, sorted."""
+    peaks = np.max([np.abs(template).max(axis=0) for template in templates], axis=0)
+    return np.sort(np.argsort(-peaks, kind="stable")[:count])
+
+
+def center_of_mass(template: NDArray[np.floating], positions: NDArray[np.floating], radius: float) -> NDArray[np.float64]:
+    """Return where a unit is: the mean position of the channels near its main one, weighted by their peak-to-peak amplitudes.
+
+    Parameters
+    ----------
+    template
+        Samples x channels.
+    positions
+        Channels x dimensions, in um.
+    radius
+        How far from the main channel, in um.
+
+    Returns
+    -------
+    float64 (dimensions,); the position of the main channel where the template is empty.
+    """
+    main = extremum_channel(template)
+    near = np.linalg.norm(positions - positions[main], axis=1) <= radius
+    weights = np.ptp(template[:, near], axis=0).astype(np.float64)
+    if not weights.any():
+        return positions[main].astype(np.float64)
+    return np.asarray(np.average(positions[near], axis=0, weights=weights), np.float64)

@@ -1,0 +1,184 @@
+"""The pairs of units that may be parts of one neuron: near, with like templates and like correlograms."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, combinations
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from spikeinterface.core import BaseSorting, create_sorting_analyzer
+from spikeinterface.curation import compute_merge_unit_groups
+
+from lussac.algorithms.contamination import contamination
+from lussac.algorithms.correlograms import (
+    adaptive_window,
+    auto_correlogram,
+    counting_noise,
+    cross_correlogram,
+    difference,
+    smooth,
+)
+from lussac.algorithms.templates import center_of_mass, strongest_channels, template_difference
+from lussac.algorithms.timeline import Train
+from lussac.algorithms.unit_merges import Pair
+from lussac.modules._merge_params import ContaminationPeriods, Params, Step, StepsParams
+from lussac.modules.base import Context
+
+LOCATION_RADIUS_UM = 75.0
+"""Channels that tell where a unit is lie this near to its main one."""
+SMOOTHING_ENDS = 5.0
+"""Standard deviations at which the smoothing of correlograms is cut off."""
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """The units of one analysis and what tells that two are one.
+
+    Parameters
+    ----------
+    sorting
+        The analysis.
+    trains
+        Spikes of each unit on the timeline.
+    templates
+        Units x samples x channels, in uV.
+    counts
+        Spikes behind each template.
+    noise
+        Per channel, in uV.
+    duration
+        Samples of the recording.
+    params, context
+        Of the module.
+    """
+
+    sorting: BaseSorting
+    trains: Sequence[Train]
+    templates: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    noise: NDArray[np.float32]
+    duration: int
+    params: Params
+    context: Context
+
+    @property
+    def steps(self) -> StepsParams:
+        """Parameters of the steps."""
+        return self.params.auto_merge_params.steps_params
+
+    @cached_property
+    def locations(self) -> NDArray[np.float64]:
+        """Units x dimensions, in um."""
+        positions = self.context.recording.get_channel_locations()
+        return np.array([center_of_mass(template, positions, LOCATION_RADIUS_UM) for template in self.templates])
+
+    def periods(self, step: ContaminationPeriods) -> tuple[int, int]:
+        """Return the censored and the refractory period of a step, in samples."""
+        censored, refractory = (self.context.samples(period) for period in self.params.periods(step))
+        return censored, max(refractory, censored + 1)
+
+    def contamination(self, unit: int) -> float:
+        """Return the contamination of a unit; 0 where it has too few spikes to tell."""
+        periods = self.periods(self.steps.remove_contaminated)
+        return float(np.nan_to_num(contamination(self.trains[unit], *periods, self.duration)))
+
+    def snr(self, unit: int) -> float:
+        """Return the highest peak of a unit's template over the noise of its channel."""
+        return float((np.abs(self.templates[unit]).max(axis=0) / np.maximum(self.noise, np.finfo(np.float32).tiny)).max())
+
+
+def distances(units: Units, pairs: Sequence[Pair]) -> list[float]:
+    """Return how far apart the units of each pair are, in um."""
+    first, second = (units.locations[list(side)] for side in zip(*pairs, strict=True))
+    return cast("list[float]", np.linalg.norm(first - second, axis=1).tolist())
+
+
+def template_differences(units: Units, pairs: Sequence[Pair]) -> list[float]:
+    """Return how far the templates of each pair differ, 0 .. 1."""
+    step = units.steps.template_similarity
+    lag = units.context.samples(step.max_lag_ms) if step.num_shift is None else step.num_shift
+    both = [(units.templates[first], units.templates[second]) for first, second in pairs]
+    return [template_difference(a, b, strongest_channels((a, b), step.num_channels), lag) for a, b in both]
+
+
+def correlogram_differences(units: Units, pairs: Sequence[Pair]) -> list[float]:
+    """Return how far the cross-correlogram of each pair differs from the auto-correlograms, beyond the chance in their counts.
+
+    Infinity where that chance is too large to tell.
+    """
+    step, context = units.steps.correlogram, units.context
+    bin_size = max(context.samples(units.params.correlograms.bin_ms), 1)
+    window = context.samples(units.params.correlograms.window_ms / 2)
+    reach = window // bin_size
+    open_ = np.abs(np.arange(-reach, reach + 1)) * bin_size > context.samples(step.censor_correlograms_ms)
+    std = step.sigma_smooth_ms * 1e-3 * units.sorting.sampling_frequency / bin_size
+
+    def shape(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        return smooth(np.where(open_, counts, 0), std, SMOOTHING_ENDS)
+
+    trains = units.trains
+    autos = {unit: shape(auto_correlogram(trains[unit], window, bin_size)) for unit in sorted(set(chain.from_iterable(pairs)))}
+    widths = {unit: adaptive_window(auto, step.adaptive_window_thresh) for unit, auto in autos.items()}
+    found = []
+    for a, b in pairs:
+        cross = shape(cross_correlogram(trains[a], trains[b], window, bin_size))
+        of_pair = cross, autos[a], autos[b], (len(trains[a]), len(trains[b])), (widths[a], widths[b])
+        noise = counting_noise(*of_pair, std)
+        found.append(max(difference(*of_pair) - noise, 0.0) if noise <= step.max_noise else math.inf)
+    return found
+
+
+UNIT_STEPS: Mapping[Step, Callable[[Units, int], bool]] = {
+    "num_spikes": lambda units, unit: len(units.trains[unit]) >= units.steps.num_spikes.min_spikes,
+    "snr": lambda units, unit: units.snr(unit) >= units.steps.snr.min_snr,
+    "remove_contaminated": lambda units, unit: units.contamination(unit) <= units.steps.remove_contaminated.contamination_thresh,
+}
+PAIR_STEPS: Mapping[Step, tuple[Callable[[Units, Sequence[Pair]], list[float]], Callable[[StepsParams], float]]] = {
+    "unit_locations": (distances, lambda steps: steps.unit_locations.max_distance_um),
+    "template_similarity": (template_differences, lambda steps: steps.template_similarity.template_diff_thresh),
+    "correlogram": (correlogram_differences, lambda steps: steps.correlogram.corr_diff_thresh),
+}
+"""What is measured of each pair, and the largest value accepted."""
+
+
+def find_candidates(units: Units) -> dict[Pair, dict[str, float]]:
+    """Return the pairs of units that pass every step, by indices, with what was measured."""
+    steps = units.params.auto_merge_params.chosen_steps()
+    if not set(steps) <= UNIT_STEPS.keys() | PAIR_STEPS.keys():
+        return {pair: {} for pair in _from_spikeinterface(units, steps)}
+    usable = [unit for unit in range(len(units.trains)) if units.counts[unit]]
+    able = [unit for unit in usable if all(UNIT_STEPS[step](units, unit) for step in steps if step in UNIT_STEPS)]
+    found: dict[Pair, dict[str, float]] = {pair: {} for pair in combinations(able, 2)}
+    for step, (measure, limit) in PAIR_STEPS.items():  # cheap ones first, whatever the order of the file
+        if step in steps and found:
+            values = measure(units, list(found))
+            pairs = zip(found.items(), values, strict=True)
+            found = {pair: {**numbers, step: value} for (pair, numbers), value in pairs if value <= limit(units.steps)}
+    return found
+
+
+def _from_spikeinterface(units: Units, steps: Sequence[Step]) -> list[Pair]:
+    """Return the pairs that SpikeInterface finds with steps that are only there."""
+    if len(units.trains) < 2:
+        return []
+    extraction, context = units.params.wvf_extraction, units.context
+    params = units.steps.model_dump(exclude_none=True)
+    for step in ("remove_contaminated", "quality_score"):
+        censored, refractory = units.params.periods(getattr(units.steps, step))
+        params[step] |= {"censored_period_ms": censored, "refractory_period_ms": refractory}
+    params["correlogram"]["adaptative_window_thresh"] = params["correlogram"].pop("adaptive_window_thresh")
+    analyzer = create_sorting_analyzer(units.sorting, context.traces.band(extraction.filter_band), format="memory", sparse=False)
+    extensions = {
+        "random_spikes": {"max_spikes_per_unit": extraction.max_spikes_per_unit, "seed": context.seed},
+        "templates": {"ms_before": extraction.ms_before, "ms_after": extraction.ms_after},
+        "unit_locations": {"method": "center_of_mass"},
+    }
+    analyzer.compute(extensions, **context.jobs)
+    groups = compute_merge_unit_groups(
+        analyzer, preset=None, steps=list(steps), steps_params=params, resolve_graph=False, force_copy=False, **context.jobs
+    )
+    place = {unit: index for index, unit in enumerate(units.sorting.unit_ids.tolist())}
+    return [(place[first], place[second]) for first, second in groups]
