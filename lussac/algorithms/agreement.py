@@ -7,9 +7,10 @@ choices the one with the smaller number is taken.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
 from lussac.algorithms.contamination import contamination, refractory_violations
 from lussac.algorithms.spiketrains import (
@@ -77,18 +78,22 @@ def realignment(
         return shifts
     near = coincidence_matrix(trains, max_shift + window)
     counts = np.diagonal(near)
-    similarity = near / np.maximum(np.minimum.outer(counts, counts), 1)
-    graph = nx.Graph()
-    for a, b in np.argwhere(np.triu(link(similarity, analyses, min_similarity))).tolist():
-        shift = central_shift(trains[a], trains[b], max_shift, window)
-        moved = match_spikes(trains[a] + shift, trains[b], window)[0]
-        graph.add_edge(a, b, shift=shift, weight=len(moved) / min(counts[a], counts[b]))
-    tree = nx.maximum_spanning_tree(graph)
-    for component in nx.connected_components(tree):
-        root = min(component, key=lambda unit: (-counts[unit], unit))
-        for parent, child in nx.bfs_edges(tree, root, sort_neighbors=sorted):
-            forward = tree[parent][child]["shift"] if parent < child else -tree[parent][child]["shift"]
-            shifts[child] = shifts[parent] - forward
+    smaller = np.maximum(np.minimum.outer(counts, counts), 1)
+    pairs = np.argwhere(np.triu(link(near / smaller, analyses, min_similarity)))
+    best = [central_shift(trains[a], trains[b], max_shift, window) for a, b in pairs]
+    matches = [len(match_spikes(trains[a] + shift, trains[b], window)[0]) for (a, b), shift in zip(pairs, best, strict=True)]
+    costs = 2.0 - matches / smaller[pairs[:, 0], pairs[:, 1]]  # of an edge of the tree, never 0
+    tree = minimum_spanning_tree(csr_array((costs, pairs.T), shape=near.shape))
+    shift_of = {(a, b): shift for (a, b), shift in zip(pairs.tolist(), best, strict=True)}
+    seen: set[int] = set()
+    for root in np.argsort(-counts, kind="stable").tolist():
+        if root in seen:
+            continue
+        order, parents = breadth_first_order(tree, root, directed=False)
+        for child in order[1:].tolist():
+            parent = int(parents[child])
+            shifts[child] = shifts[parent] + (shift_of[child, parent] if child < parent else -shift_of[parent, child])
+        seen.update(order.tolist())
     return shifts
 
 

@@ -3,28 +3,31 @@
 The steps follow Llobet, Wyngaard and Barbour (2022), bioRxiv 2022.02.08.479192; see docs/modules/merge_sortings.md.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple
-from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
-from spikeinterface.core import NumpySorting
 
 from lussac.algorithms.agreement import Scoring
 from lussac.algorithms.contrast import Limits, SpikeStatistics
 from lussac.algorithms.merging import Candidates, Merging, Neuron, Settings, merge
 from lussac.algorithms.timeline import Train
+from lussac.fusing import FusedUnit, FusionParams, fuse
 from lussac.modules import MERGED
+from lussac.modules._neurons import Found, merged_sorting, name_of
 from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
 from lussac.params import Count, Fraction, Milliseconds, Periods, Strict, WaveformExtraction
 from lussac.recording import timeline
-from lussac.sortings import CATEGORY, Column, categories, from_trains, gather, keep, properties, trains, unit_ids
+from lussac.sortings import trains
 from lussac.traces import Templates
-from lussac.units import Action, Decision, UnitId, UnitRef
+from lussac.units import Action, Decision, UnitRef
 
-SOURCE, COUNT, AGREEMENT = "lussac_source", "lussac_agreement_count", "lussac_mean_agreement"
+Trains = Mapping[UnitRef, Train]
+Result = tuple[list[Found], list[Decision], dict[str, NDArray[np.generic]]]
+"""Neurons, decisions about all units, tables for the report."""
+
+UNUSED = "it is not the best unit of its analysis for any neuron that the traces show"
 
 
 class Similarity(Strict):
@@ -120,24 +123,69 @@ class Params(ModuleParams):
     """When two similar units are not one neuron."""
     selection: Selection = Selection()
     """How the train of a neuron is chosen."""
+    fusion: FusionParams | None = None
+    """Decide on the traces which units explain the spikes, instead of by agreement; null: by agreement."""
 
 
 def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
     """Merge all analyses into one sorting; the order in which they are given has no influence."""
     named = {name: sortings[name] for name in sorted(sortings)}
     line = timeline(context.recording)
-    everything = {UnitRef(name, unit): train for name, units in named.items() for unit, train in trains(units, line).items()}
-    refs = [ref for ref, train in everything.items() if len(train)]
-    empty = tuple(Decision(ref, Action.REMOVED, "it has no spikes") for ref, train in everything.items() if not len(train))
-    templates = context.traces.templates(named, params.waveform_validation.wvf_extraction, context.seed)
-    merging = merge(candidates(refs, everything, templates), settings(params, context, line.total, len(named)))
-    result = fused(merging, refs, everything, named, context)
-    context.log.info("%d units of %d analyses: %d neurons.", len(everything), len(named), result.get_num_units())
-    return Outcome(sortings={MERGED: result}, decisions=(*empty, *decisions(merging, refs)), arrays=_tables(merging, refs))
+    units = {UnitRef(name, unit): train for name, part in named.items() for unit, train in trains(part, line).items()}
+    empty = [Decision(ref, Action.REMOVED, "it has no spikes") for ref, train in units.items() if not len(train)]
+    with_spikes = {ref: train for ref, train in units.items() if len(train)}
+    if params.fusion is None:
+        found, decisions, arrays = by_agreement(with_spikes, named, params, context)
+    else:
+        found, decisions, arrays = by_fusion(with_spikes, params, params.fusion, context)
+    context.log.info("%d units of %d analyses: %d neurons.", len(units), len(named), len(found))
+    result = merged_sorting(found, named, line, context.recording.sampling_frequency)
+    return Outcome(sortings={MERGED: result}, decisions=(*empty, *decisions), arrays=arrays)
 
 
-def settings(params: Params, context: Context, duration: int, analyses: int) -> Settings:
+def by_agreement(units: Trains, sortings: Sortings, params: Params, context: Context) -> Result:
+    """Find the neurons that analyses agree on."""
+    refs = list(units)
+    templates = context.traces.templates(sortings, params.waveform_validation.wvf_extraction, context.seed)
+    merging = merge(candidates(units, templates), settings(params, context, len(sortings)))
+    found = [_found(neuron, merging.shifts, refs, units) for neuron in merging.neurons]
+    order = {ref: place for place, ref in enumerate(refs)}
+    told = sorted(
+        [*_kept(merging, refs), *_merges(merging, refs), *_dropped(merging, refs)], key=lambda decision: order[decision.unit]
+    )
+    return found, told, _tables(merging, refs)
+
+
+def by_fusion(units: Trains, params: Params, fusion: FusionParams, context: Context) -> Result:
+    """Find the neurons that explain the traces best."""
+    line = timeline(context.recording)
+    fused = fuse(units, line, context.traces, fusion, params.refractory_period, params.max_shift, context.log)
+    found = [_refined(unit) for unit in fused]
+    places = {ref: place for place, neuron in enumerate(found) for ref in neuron.members}
+    told = [_used(ref, places[ref], found) if ref in places else Decision(ref, Action.REMOVED, UNUSED) for ref in units]
+    return found, told, {}
+
+
+def _used(ref: UnitRef, place: int, found: Sequence[Found]) -> Decision:
+    return Decision(ref, Action.MERGED, f"neuron {place}: one of its units", {"unit": float(place), **found[place].numbers})
+
+
+def _refined(unit: FusedUnit) -> Found:
+    names = ", ".join(name_of(ref) for ref in unit.members) or "no single unit"
+    agreement = unit.numbers.get("agreement", 0.0)
+    return Found(
+        unit.train,
+        f"fusion of {names}",
+        unit.members,
+        len(unit.members),
+        agreement,
+        {"confidence": unit.confidence, **unit.numbers},
+    )
+
+
+def settings(params: Params, context: Context, analyses: int) -> Settings:
     """Translate the parameters into samples and bins."""
+    duration = timeline(context.recording).total
     censored = context.samples(params.refractory_period[0])
     refractory = max(context.samples(params.refractory_period[1]), censored + 1)
     correlogram = params.correlogram_validation
@@ -192,69 +240,28 @@ def _needed(params: Params, analyses: int, context: Context) -> int:
     return min(params.min_num_sortings, analyses)
 
 
-def candidates(refs: Sequence[UnitRef], everything: Mapping[UnitRef, Train], templates: Templates) -> Candidates:
-    """Return the units with spikes, their templates in units of the noise (zero where there is no noise: nothing is known)."""
+def candidates(units: Trains, templates: Templates) -> Candidates:
+    """Return the units, their templates in units of the noise (0 on a channel that has none)."""
     place = {ref: index for index, ref in enumerate(templates.refs)}
-    rows = [place[ref] for ref in refs]
+    rows = [place[ref] for ref in units]
     scaled = np.zeros((len(rows), *templates.means.shape[1:]), np.float32)
     np.divide(templates.means[rows], templates.noise, out=scaled, where=templates.noise > 0)
-    return Candidates([everything[ref] for ref in refs], [ref.sorting for ref in refs], scaled, templates.counts[rows])
+    return Candidates(list(units.values()), [ref.sorting for ref in units], scaled, templates.counts[rows])
 
 
-def fused(
-    merging: Merging, refs: Sequence[UnitRef], everything: Mapping[UnitRef, Train], sortings: Sortings, context: Context
-) -> NumpySorting:
-    """Return the merged sorting: a unit per neuron, with where it came from."""
-    units: dict[UnitId, Train] = {}
-    for new, neuron in enumerate(merging.neurons):
-        unit = neuron.choice.unit
-        # a consensus goes back to where its best unit has its spikes
-        units[new] = neuron.choice.train - merging.shifts[neuron.representative] if unit is None else everything[refs[unit]]
-    result = from_trains(units, timeline(context.recording), context.recording.sampling_frequency)
-    for key, column in _inherited([refs[neuron.representative] for neuron in merging.neurons], sortings).items():
-        result.set_property(key, column)
-    members = [[refs[unit] for unit in neuron.members] for neuron in merging.neurons]
-    if any(CATEGORY in sorting.get_property_keys() for sorting in sortings.values()):
-        result.set_property(CATEGORY, np.array(_categories(members, sortings), dtype=str))
-    result.set_property(SOURCE, np.array([_source(neuron, refs) for neuron in merging.neurons], dtype=str))
-    result.set_property(COUNT, np.array([len(neuron.analyses) for neuron in merging.neurons], dtype=np.int64))
-    result.set_property(AGREEMENT, np.array([neuron.mean_agreement for neuron in merging.neurons], dtype=np.float64))
-    return result
-
-
-def _inherited(chosen: Sequence[UnitRef], sortings: Sortings) -> dict[str, Column]:
-    """Return the properties of units of several sortings; one that a sorting lacks is a missing value there."""
-    refs = [UnitRef(name, unit) for name, sorting in sortings.items() for unit in unit_ids(sorting)]
-    if not refs:
-        return {}
-    together = reduce(lambda first, second: gather(first, keep(first, []), second), sortings.values())
-    place = {ref: index for index, ref in enumerate(refs)}
-    rows = np.array([place[ref] for ref in chosen], dtype=np.int64)
-    return {key: column[rows] for key, column in properties(together).items()}
-
-
-def _categories(members: Sequence[Sequence[UnitRef]], sortings: Sortings) -> list[str]:
-    """Return the most frequent category of each neuron's units; of equally frequent ones the first."""
-    known = {name: categories(sorting) for name, sorting in sortings.items()}
-    return [Counter(known[ref.sorting][ref.unit] for ref in refs).most_common(1)[0][0] for refs in members]
+def _found(neuron: Neuron, shifts: NDArray[np.int64], refs: Sequence[UnitRef], units: Trains) -> Found:
+    first = refs[neuron.representative]
+    # a unit keeps its own times; a consensus goes back to where the unit most like it has its spikes
+    train = units[first] if neuron.choice.unit is not None else neuron.choice.train - shifts[neuron.representative]
+    members = (first, *(refs[unit] for unit in neuron.members if unit != neuron.representative))
+    return Found(train, _source(neuron, refs), members, len(neuron.analyses), neuron.mean_agreement)
 
 
 def _source(neuron: Neuron, refs: Sequence[UnitRef]) -> str:
     if neuron.choice.unit is not None:
-        return _name(refs[neuron.choice.unit])
-    names = ", ".join(_name(refs[unit]) for unit in neuron.members)
+        return name_of(refs[neuron.choice.unit])
+    names = ", ".join(name_of(refs[unit]) for unit in neuron.members)
     return f"consensus (at least {neuron.choice.min_votes} analyses) of {names}"
-
-
-def _name(ref: UnitRef) -> str:
-    return f"{ref.sorting}/{ref.unit}"
-
-
-def decisions(merging: Merging, refs: Sequence[UnitRef]) -> tuple[Decision, ...]:
-    """Return what became of each unit, in the order of the units."""
-    found = [*_kept(merging, refs), *_merges(merging, refs), *_dropped(merging, refs)]
-    order = {ref: place for place, ref in enumerate(refs)}
-    return tuple(sorted(found, key=lambda decision: order[decision.unit]))
 
 
 def _kept(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
@@ -276,7 +283,7 @@ def _merges(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
         yield Decision(
             refs[unit],
             Action.REMOVED,
-            f"it merges two neurons: it holds {_name(refs[a])} and {_name(refs[b])}, which differ",
+            f"it merges two neurons: it holds {name_of(refs[a])} and {name_of(refs[b])}, which differ",
             {
                 "template_difference": evidence.template_difference,
                 "template_distance": evidence.template_distance,
@@ -300,7 +307,7 @@ def _tables(merging: Merging, refs: Sequence[UnitRef]) -> dict[str, NDArray[np.g
     """Return the graph for the report: units, pairs of units (indices into them) and the evidence about each pair."""
     pairs = sorted(merging.evidence)
     return {
-        "units": np.array([_name(ref) for ref in refs], dtype=str),
+        "units": np.array([name_of(ref) for ref in refs], dtype=str),
         "pairs": np.array(pairs, dtype=np.int64).reshape(-1, 2),
         "evidence": np.array([astuple(merging.evidence[pair]) for pair in pairs], dtype=np.float64).reshape(len(pairs), -1),
     }
