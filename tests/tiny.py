@@ -14,6 +14,8 @@ import numpy as np
 import probeinterface
 from spikeinterface.core import NpzSortingExtractor, NumpySorting
 
+from lussac import modules
+
 CHANNELS, NEURONS, SECONDS, RATE, GAIN = 8, 6, 12.0, 30_000.0, 0.195
 
 
@@ -117,7 +119,7 @@ class Command:
     def __init__(self, *arguments, folder):
         self.out, self.err = folder / "stdout.txt", folder / "stderr.txt"
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["lussac.console", "lussac.pipeline.sorter_stage", "lussac.modules.merge_sortings"])
+        context.set_forkserver_preload(["commentjson", "lussac.console", *(f"lussac.modules.{name}" for name in modules.names())])
         words = [str(word) for word in arguments]
         self.process = context.Process(target=_command, args=(words, str(self.out), str(self.err)))
         self.process.start()

@@ -2,9 +2,11 @@
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from logging.handlers import MemoryHandler
 from pathlib import Path
+from typing import TextIO
 
 LOGGER = "lussac"
 LOG_FILE = "lussac.log"
@@ -59,3 +61,23 @@ def step_log(log: logging.Logger, file: Path) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         handler.close()
+
+
+@contextlib.contextmanager
+def library_warnings(log: logging.Logger) -> Iterator[None]:
+    """Send what libraries warn of to the log: it speaks of their functions, which the user hasn't called."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,  # noqa: ARG001 - the signature that Python asks for
+        line: str | None = None,  # noqa: ARG001
+    ) -> None:
+        log.info("%s: %s (%s:%d)", category.__name__, message, filename, lineno)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = show
+        yield

@@ -20,7 +20,7 @@ from lussac import sortings as srt
 from lussac.errors import InterruptedRunError, LussacError, SorterError
 from lussac.modules.base import Sortings
 from lussac.pipeline.inputs import HASHES_FILE, Inputs, input_files, read_hashes, read_inputs
-from lussac.pipeline.log import LOG_FILE, session_log
+from lussac.pipeline.log import LOG_FILE, library_warnings, session_log
 from lussac.pipeline.perform import Materials, Performer
 from lussac.pipeline.progress import Progress, Watch
 from lussac.pipeline.result import Given, Options, Result, Step
@@ -58,7 +58,7 @@ def run(
         See its subclasses. An `InputError` is raised before anything is written.
     """
     folders = plan.params.lussac
-    with session_log() as (log, write_log_to):
+    with session_log() as (log, write_log_to), library_warnings(log):
         refuse_foreign(folders.logs_folder)
         hashes = {} if folders.overwrite_logs else read_hashes(folders.logs_folder)
         inputs = read_inputs(plan, given, hashes, log)
