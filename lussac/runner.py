@@ -10,6 +10,7 @@ installed at run time. Imported by nobody. It reads ``IN/job.json`` and writes i
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -24,12 +25,29 @@ from typing import Any
 FORMAT = 1
 
 
+def seed_everything(seed: int) -> None:
+    """Seed what a sorter leaves unseeded: SpikeInterface takes chunks of the recording at random that no parameter seeds."""
+    import random
+
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - for code that still uses it
+    own, count, default_rng = seed, itertools.count(), np.random.default_rng
+
+    def seeded(seed: Any = None) -> Any:
+        return default_rng([own, next(count)] if seed is None else seed)
+
+    np.random.default_rng = seeded
+
+
 def sort(job: dict, recording: Any, folder: Path) -> Any:
     """Run the sorter; segments are laid end to end for one that can't tell them apart."""
     import spikeinterface.core as si
     from spikeinterface.sorters import run_sorter, sorter_dict
 
     si.set_global_job_kwargs(**job["job_kwargs"])
+    seed_everything(job["seed"])
     multi = recording.get_num_segments() > 1
     if multi and (job["concatenate"] or not sorter_dict[job["sorter"]].handle_multi_segment):
         print(f"{job['sorter']} takes one segment: the {recording.get_num_segments()} segments are laid end to end", flush=True)
@@ -148,6 +166,7 @@ def main(source: Path, recording: Path, work: Path, out: Path) -> int:
         seconds=round(time.time() - start, 3),
         versions=versions(job["sorter"]),
         parameters=job["parameters"],
+        seed=job["seed"],
         threads=os.environ.get("OMP_NUM_THREADS", ""),
         peak_memory={"main": usage[0], "largest_child": usage[1]},
     )

@@ -2,12 +2,13 @@
 
 import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from lussac import sorters
-from lussac.errors import FolderError, InterruptedRunError, SorterError
+from lussac.errors import EngineError, FolderError, InterruptedRunError, SorterError
 from lussac.params import SorterParams
 
 
@@ -16,12 +17,17 @@ def ignore(*_words: str) -> None:
 
 
 @pytest.fixture
-def prepare(tmp_path, recording_folder):
-    def prepare(sorter: str, *, name: str = "run", recording=recording_folder, recording_hash: str = "r1", **own):
+def prepare_on(tmp_path, recording_folder):
+    def prepare(engine: str, sorter: str, *, name: str = "run", recording=recording_folder, recording_hash: str = "r1", **own):
         run = SorterParams(sorter_name=sorter, sorter_params=own)
-        return sorters.prepare(name, run, recording, recording_hash, engine="local", base=tmp_path)
+        return sorters.prepare(name, run, recording, recording_hash, engine=engine, base=tmp_path, pull=False)
 
     return prepare
+
+
+@pytest.fixture
+def prepare(prepare_on):
+    return partial(prepare_on, "local")
 
 
 def sort(job, progress=ignore, stop=None):
@@ -98,3 +104,30 @@ def test_a_time_limit_is_told(prepare):
     job = prepare("simple")
     with pytest.raises(SorterError, match=r"time limit of 0.5 s.*Raise the time limit"):
         sort(replace(job, limits=replace(job.limits, seconds=0.5)))
+
+
+@pytest.mark.parametrize("sorter", ["simple", pytest.param("tridesclous2", marks=pytest.mark.slow)])
+def test_every_engine_gives_the_same_spikes(prepare_on, engine, sorter, tmp_path):
+    if engine.name == "local":
+        pytest.skip("is what the others are compared with")
+    try:
+        inside = prepare_on(engine.name, sorter, name="inside")
+    except EngineError as error:
+        pytest.skip(str(error))
+    there = sort(inside)
+    here = sort(prepare_on("local", sorter, name="here"))
+    assert np.array_equal(there.load().to_spike_vector(), here.load().to_spike_vector())
+    assert there.record["image"]["rootfs"].startswith("sha256:")
+    assert {path.lstat().st_uid for path in tmp_path.rglob("*")} == {tmp_path.stat().st_uid}
+
+
+def test_a_parameter_that_names_a_file_of_the_params_folder(prepare_on, engine, tmp_path, recording_folder):
+    (tmp_path / "my file, with: signs'é").write_text("seen")
+    job = sorters.as_job(prepare_on(engine.name, "simple", recording=recording_folder), tmp_path / "draft")
+    for name in ("in/recording", "work", "out"):
+        (tmp_path / "draft" / name).mkdir(parents=True)
+    program = "import sys, shutil; shutil.copyfile(*sys.argv[1:])"
+    argv = ("python", "-c", program, str(tmp_path / "my file, with: signs'é"), "/lussac/out/copy")
+    end = engine.run(replace(job, argv=argv), tmp_path / "log", ignore, threading.Event())
+    assert end.code == 0, (tmp_path / "log").read_text()
+    assert (tmp_path / "draft" / "out" / "copy").read_text() == "seen"
