@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
-import networkx as nx
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from lussac.algorithms.contamination import contamination
 from lussac.algorithms.spiketrains import remove_close_spikes
@@ -131,8 +132,16 @@ def merge_groups(trains: Sequence[Train], pairs: Sequence[Pair], score: Score) -
     -------
     One result for each connected group, in the order of their first units.
     """
-    groups = sorted(sorted(group) for group in nx.connected_components(nx.Graph(pairs)))
-    return [_merge_group(trains, group, [pair for pair in pairs if pair[0] in group], score) for group in groups]
+    return [_merge_group(trains, group, [pair for pair in pairs if pair[0] in group], score) for group in _connected(pairs)]
+
+
+def _connected(pairs: Sequence[Pair]) -> list[list[int]]:
+    """Return the units of each connected group, sorted."""
+    units = sorted(set(chain.from_iterable(pairs)))
+    ends = np.searchsorted(units, np.reshape(pairs, (-1, 2))).T
+    edges = coo_array((np.ones(len(pairs), np.int8), (ends[0], ends[1])), shape=(len(units), len(units)))
+    count, labels = connected_components(edges, directed=False)
+    return [[unit for unit, label in zip(units, labels.tolist(), strict=True) if label == group] for group in range(count)]
 
 
 def _merge_group(trains: Sequence[Train], group: Sequence[int], pairs: Sequence[Pair], score: Score) -> Group:

@@ -10,7 +10,6 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 from spikeinterface.core import BaseSorting, create_sorting_analyzer
-from spikeinterface.curation import compute_merge_unit_groups
 
 from lussac.algorithms.contamination import contamination
 from lussac.algorithms.correlograms import (
@@ -162,6 +161,8 @@ def find_candidates(units: Units) -> dict[Pair, dict[str, float]]:
 
 def _from_spikeinterface(units: Units, steps: Sequence[Step]) -> list[Pair]:
     """Return the pairs that SpikeInterface finds with steps that are only there."""
+    from spikeinterface.curation import compute_merge_unit_groups  # noqa: PLC0415 - takes long to import, and is rarely needed
+
     if len(units.trains) < 2:
         return []
     extraction, context = units.params.wvf_extraction, units.context

@@ -4,14 +4,13 @@ from typing import Literal
 
 import numpy as np
 from spikeinterface.core import BaseSorting
-from spikeinterface.curation import find_duplicated_spikes
 
 from lussac.algorithms.timeline import Train
 from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
 from lussac.params import Milliseconds
 from lussac.recording import timeline
 from lussac.sortings import from_trains, trains
-from lussac.traces import unit_seed
+from lussac.spikes import unit_seed
 from lussac.units import Action, Decision, UnitRef
 
 Method = Literal["keep_first", "keep_last", "keep_first_iterative", "keep_last_iterative", "random"]
@@ -46,6 +45,8 @@ def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
 
 def without_duplicates(train: Train, censored: int, method: Method, seed: int) -> Train:
     """Return a train in which no two spikes are `censored` samples apart or less; the seed is for the random method."""
+    from spikeinterface.curation import find_duplicated_spikes  # noqa: PLC0415 - takes long to import, and `check` doesn't need it
+
     return np.delete(train, find_duplicated_spikes(train, censored, method, seed))
 
 

@@ -96,3 +96,22 @@ def test_nothing_to_compare_is_infinitely_different():
     few, many = frozen([0]), neuron(np.random.default_rng(3))
     assert compare(few, many) == math.inf
     assert compare(frozen([]), many) == math.inf
+
+
+def test_counting_noise_is_what_halves_of_a_neuron_differ_by():
+    rng = np.random.default_rng(4)
+    differences, noises = [], []
+    for _ in range(20):
+        train = neuron(rng, duration=30_000 * 120, rate=20.0)
+        half = rng.random(len(train)) < 0.4
+        a, b = frozen(train[half]), frozen(train[~half])
+        cross, autos = cg.smooth(cg.cross_correlogram(a, b, 3000, 6), 3.0), (shape(a), shape(b))
+        of_pair = cross, *autos, (len(a), len(b)), (60, 60)
+        differences.append(cg.difference(*of_pair))
+        noises.append(cg.counting_noise(*of_pair, 3.0))
+    assert np.mean(differences) == pytest.approx(np.mean(noises), rel=0.1)
+
+
+def test_counting_noise_of_nothing_is_infinite():
+    empty = np.zeros(11)
+    assert cg.counting_noise(empty, empty, empty, (0, 3), (1, 1), 1.0) == math.inf

@@ -103,3 +103,18 @@ def test_only_the_given_channels_count():
 def test_amplitude_makes_a_difference():
     a = frozen(np.ones((5, 2)))
     assert tp.template_difference(a, 3 * a, np.arange(2), 0) == pytest.approx(0.5)
+
+
+def test_strongest_channels_of_two_templates():
+    a, b = frozen([[0, 9, 1, 0], [0, 0, 1, 0]]), frozen([[0, 0, 0, 0], [-5, 0, 0, 2]])
+    assert tp.strongest_channels((a, b), 2).tolist() == [0, 1]
+    assert tp.strongest_channels((a, b), 3).tolist() == [0, 1, 3]
+    assert tp.strongest_channels((a, b), 9).tolist() == [0, 1, 2, 3]
+
+
+def test_center_of_mass_is_between_the_channels_near_the_main_one():
+    positions = np.array([[0.0, 0.0], [0.0, 20.0], [0.0, 40.0], [0.0, 500.0]])
+    template = frozen([[0, 0, 0, 0], [-1, -2, -1, -1.5]])
+    assert tp.center_of_mass(template, positions, 75.0).tolist() == [0.0, 20.0]
+    assert tp.center_of_mass(template, positions, 0.0).tolist() == [0.0, 20.0]
+    assert tp.center_of_mass(0 * template, positions, 75.0).tolist() == [0.0, 0.0]
