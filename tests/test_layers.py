@@ -14,8 +14,8 @@ LAYERS = (
     ("jsonc", "params"),
     ("engines", "store", "provenance", "interrupt", "plainpickle"),
     ("recording", "preprocessing", "loading", "sortings", "analyses", "bandpass", "spikes", "traces", "waveforms", "quality"),
-    ("sorters", "images", "modules", "params_examples"),
-    ("plan", "places"),
+    ("fusing", "sorters", "images", "modules", "params_examples"),
+    ("plan", "places", "schema"),
     ("pipeline", "report"),
     ("api", "console", "demo", "cli", "__init__", "__main__"),
 )

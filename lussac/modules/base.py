@@ -30,7 +30,9 @@ class Context:
     Parameters
     ----------
     recording
-        The preprocessed recording, with its probe; never modified.
+        The preprocessed recording, with its probe, quick to read; never modified. It may lie in the scratch folder.
+    source
+        The same recording as a chain on the user's files: what an export may name.
     traces
         Band-passed traces, noise levels and templates of that recording; what was computed once is shared by all steps.
     selector
@@ -48,6 +50,7 @@ class Context:
     """
 
     recording: BaseRecording
+    source: BaseRecording
     traces: Traces
     selector: Selector
     folder: Path

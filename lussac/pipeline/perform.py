@@ -131,6 +131,7 @@ class Performer:
             _tell_empty(node, log)
             context = Context(
                 recording=self.materials.recording,
+                source=self.materials.source,
                 traces=self.materials.traces,
                 selector=node.order.selector,
                 folder=scratch,

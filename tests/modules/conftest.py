@@ -30,6 +30,7 @@ def make_context(tmp_path: Path) -> MakeContext:
         log, jobs = logging.getLogger("lussac"), {"n_jobs": n_jobs, "chunk_duration": "1s", "progress_bar": False}
         return Context(
             recording=recording,
+            source=recording,
             traces=Traces(recording, folder, jobs, log),
             selector=Selector.parse("all"),
             folder=folder,
