@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 from spikeinterface.core import BaseSorting, SortingAnalyzer, concatenate_recordings
-from spikeinterface.exporters import export_to_phy
 
 from lussac.algorithms.contamination import contamination
 from lussac.modules import _export as export
@@ -70,6 +69,8 @@ def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
 
 
 def _write(sorting: BaseSorting, folder: Path, params: Params, context: Context) -> None:
+    from spikeinterface.exporters import export_to_phy  # noqa: PLC0415 - takes 0.3 s to import
+
     options, extraction = params.export_params, params.wvf_extraction
     if options.sparsity is not None:
         extraction = extraction.model_copy(update={"sparsity": options.sparsity})

@@ -1,13 +1,16 @@
 """Removes units of one analysis that are the same neuron twice."""
 
+from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
+from spikeinterface.core import BaseSorting
 
 from lussac import quality
 from lussac.algorithms.spiketrains import coincidence_matrix
+from lussac.algorithms.timeline import Timeline, Train
 from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
 from lussac.params import Fraction, Milliseconds, Strict, WaveformExtraction
 from lussac.recording import timeline
@@ -55,7 +58,10 @@ def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
     templates = context.traces.templates(sortings, params.wvf_extraction, context.seed) if params.wvf_extraction else None
     if templates is None:
         context.log.info("No templates are taken: units are not aligned, and of two the one with more spikes stays.")
-    decisions = [decision for name in sortings for decision in _redundant(name, sortings, templates, params.arguments, context)]
+    decisions: list[Decision] = []
+    for name, sorting in sortings.items():
+        units = _candidates(name, sorting, templates, params.arguments, timeline(context.recording))
+        decisions += redundant(units, params.arguments, context.samples(params.arguments.delta_time))
     removed = {decision.unit for decision in decisions}
     kept = {
         name: keep(sorting, [unit for unit in unit_ids(sorting) if UnitRef(name, unit) not in removed])
@@ -64,32 +70,66 @@ def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
     return Outcome(sortings=kept, decisions=tuple(decisions))
 
 
-def _redundant(
-    name: str, sortings: Sortings, templates: Templates | None, arguments: Arguments, context: Context
-) -> list[Decision]:
-    """Return the decisions to remove units of one analysis."""
-    units = trains(sortings[name], timeline(context.recording))
-    counts = np.array([len(train) for train in units.values()], dtype=np.int64)
-    shifts, worth = np.zeros(len(units), dtype=np.int64), counts.astype(np.float64)
-    strategy: Strategy = "max_spikes"
-    if templates is not None:
-        mine = [index for index, ref in enumerate(templates.refs) if ref.sorting == name]
-        shifts, strategy = quality.main_peaks(templates, "both")[1][mine] - templates.before, arguments.remove_strategy
-        amplitudes = quality.template_sizes(templates, "both", "at_index").max(axis=1)[mine]
-        worth = {"highest_amplitude": amplitudes, "max_spikes": worth, "minimum_shift": amplitudes}[strategy]
-    moves = shifts if templates is not None and arguments.align else np.zeros_like(shifts)
-    moved = [train + move for train, move in zip(units.values(), moves, strict=True)]
-    common = coincidence_matrix(moved, context.samples(arguments.delta_time))
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Units of one analysis as they are compared.
+
+    Parameters
+    ----------
+    refs
+        The units.
+    trains
+        Their spikes, aligned where that is wanted.
+    worth
+        Of two redundant units the one of higher worth stays (compared from the first column on): units x criteria.
+    """
+
+    refs: list[UnitRef]
+    trains: list[Train]
+    worth: NDArray[np.float64]
+
+
+def _candidates(
+    name: str, sorting: BaseSorting, templates: Templates | None, arguments: Arguments, segments: Timeline
+) -> Candidates:
+    units = trains(sorting, segments)
     refs = [UnitRef(name, unit) for unit in units]
-    decided = {}
-    for first, second in redundant_pairs(common, counts, arguments.agreement_threshold, arguments.duplicate_threshold):
-        rank = [(-abs(int(shifts[unit])) if strategy == "minimum_shift" else 0, worth[unit]) for unit in (first, second)]
-        worse, better = (first, second) if rank[0] < rank[1] else (second, first)
-        share = float(common[first, second] / min(counts[first], counts[second]))
-        decided[worse] = Decision(
-            refs[worse], Action.REMOVED, f"redundant with unit {refs[better].unit} ({strategy})", {"shared": share}
-        )
-    return [decided[index] for index in sorted(decided)]
+    counts = np.array([[len(train)] for train in units.values()], dtype=np.float64)
+    if templates is None:
+        return Candidates(refs, list(units.values()), counts)
+    mine = [index for index, ref in enumerate(templates.refs) if ref.sorting == name]
+    shifts = np.where(templates.counts, quality.main_peaks(templates, "both")[1] - templates.before, 0)[mine]
+    amplitudes = quality.template_sizes(templates, "both", "at_index").max(axis=1)[mine][:, np.newaxis]
+    worth = {
+        "highest_amplitude": amplitudes,
+        "minimum_shift": np.hstack([-np.abs(shifts)[:, np.newaxis], amplitudes]),
+        "max_spikes": counts,
+    }[arguments.remove_strategy]
+    moves = shifts if arguments.align else np.zeros_like(shifts)
+    return Candidates(refs, [train + move for train, move in zip(units.values(), moves, strict=True)], worth)
+
+
+def redundant(units: Candidates, arguments: Arguments, window: int) -> list[Decision]:
+    """Return the decisions to remove units; where two have the same worth, the later one stays.
+
+    Parameters
+    ----------
+    units
+        Of one analysis.
+    arguments
+        The thresholds.
+    window
+        Largest distance of two spikes that are taken to be one, in samples.
+    """
+    common = coincidence_matrix(units.trains, window)
+    counts = common.diagonal()
+    removed = {}
+    for later, earlier in redundant_pairs(common, counts, arguments.agreement_threshold, arguments.duplicate_threshold):
+        worse, better = (later, earlier) if tuple(units.worth[later]) < tuple(units.worth[earlier]) else (earlier, later)
+        share = float(common[later, earlier] / min(counts[later], counts[earlier]))
+        reason = f"redundant with unit {units.refs[better].unit}"
+        removed[worse] = Decision(units.refs[worse], Action.REMOVED, reason, {"shared": share})
+    return [removed[index] for index in sorted(removed)]
 
 
 def redundant_pairs(
