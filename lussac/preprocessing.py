@@ -62,7 +62,7 @@ def preprocess(
     seed
         For functions that look at random pieces of the recording.
     hashes
-        What `fingerprint` remembers; only `cache` needs it.
+        What `fingerprint` remembers; the bad channels of a recording are remembered here too.
     jobs
         SpikeInterface's job kwargs.
 
@@ -73,21 +73,24 @@ def preprocess(
     FolderError
         Where the folder of a cache holds something else.
     """
-    known = preprocessors()
+    known, memory = preprocessors(), {} if hashes is None else hashes
     current, done = _signed(recording, steps, log), dict[str, Any]()
     for key, arguments in steps.items():
-        if _step_name(key) == CACHE:
-            source = fingerprint(recording, done, {} if hashes is None else hashes)
+        name = _step_name(key)
+        if name == CACHE:
+            source = fingerprint(recording, done, memory)
             current = _cached(current, base / Path(_cache_folder(arguments)).expanduser(), source, jobs or {}, log)
             continue
-        function = known[_step_name(key)]
         done[key] = arguments
         try:
-            following = function(current, **_complete(function, arguments, seed, jobs or {}))
+            complete = _complete(known[name], arguments, seed, jobs or {})
+            if name == BAD_CHANNELS:
+                source = "" if hashes is None else fingerprint(recording, {**done, "seed": seed}, hashes)
+                current = _without_bad_channels(current, complete, source, memory, log)
+            else:
+                current = known[name](current, **complete)
         except Exception as error:  # spikeinterface asserts and raises whatever it likes on wrong arguments
             raise InputError(f"The preprocessing {key!r} failed: {reason(error)}. Check its arguments.") from error
-        _tell_removed(key, current, following, log)
-        current = following
     return current
 
 
@@ -119,18 +122,23 @@ def _complete(function: Callable[..., Any], given: Mapping[str, Any], seed: int,
     return defaults | dict(given)
 
 
-def _tell_removed(key: str, before: BaseRecording, after: BaseRecording, log: logging.Logger) -> None:
-    """Log the channels that a step took out, with the reason where the step tells it."""
-    left = set(after.channel_ids.tolist())
-    gone = [channel for channel in before.channel_ids.tolist() if channel not in left]
-    if not gone and _step_name(key) == BAD_CHANNELS:
-        log.info("Preprocessing %s: no bad channels.", key)
-    if not gone or len(gone) == before.get_num_channels():
-        return
-    labels = after._kwargs.get("channel_labels")  # noqa: SLF001 (nowhere else)
-    why = dict(zip(before.channel_ids.tolist(), [] if labels is None else np.asarray(labels).tolist(), strict=False))
-    names = ", ".join(f"{channel} ({why[channel]})" if channel in why else str(channel) for channel in gone)
-    log.warning("Preprocessing %s: %d of %d channels removed: %s.", key, len(gone), before.get_num_channels(), names)
+def _without_bad_channels(
+    recording: BaseRecording, arguments: Mapping[str, Any], source: str, memory: MutableMapping[str, str], log: logging.Logger
+) -> BaseRecording:
+    """Return a recording without its bad channels, which are looked for only once where `source` says what is looked at."""
+    remembered = f"bad channels of {source}"
+    if remembered not in memory:
+        log.info("Looking for bad channels.")
+        found, labels = spre.detect_bad_channels(recording, **arguments)
+        why = dict(zip(recording.channel_ids.tolist(), labels.tolist(), strict=True))
+        memory[remembered] = json.dumps([[channel, why[channel]] for channel in found.tolist()])
+    bad = json.loads(memory[remembered])
+    if not bad:
+        log.info("No channel is bad.")
+        return recording
+    names = ", ".join(f"{channel} ({label})" for channel, label in bad)
+    log.warning("Bad channels: %d of %d are removed: %s.", len(bad), recording.get_num_channels(), names)
+    return recording.remove_channels([channel for channel, _ in bad])
 
 
 def _cached(recording: BaseRecording, folder: Path, source: str, jobs: Mapping[str, Any], log: logging.Logger) -> BaseRecording:
@@ -220,7 +228,7 @@ def preprocessors() -> dict[str, Callable[..., Any]]:
     known = {function.__name__: function for function in spre.preprocessor_dict.values()}
     known |= spre.preprocessor_dict | {name: getattr(spre, name) for name in _MORE}
     known |= {old: known[new] for old, new in _ALIASES.items()}
-    return known | {BAD_CHANNELS: spre.detect_and_remove_bad_channels}
+    return known | {BAD_CHANNELS: spre.detect_bad_channels}
 
 
 def _step_name(key: str) -> str:

@@ -76,7 +76,7 @@ def spikeglx(shared):
             "folder_path": str(shared / "data/spikeglx_np2/rawdata/sub-001/ses-001/ephys/run-001_g0_imec0"),
             "stream_id": "imec0.ap",
         },
-        "preprocessing": {"phase_shift": {}, "remove_bad_channels": {"num_random_chunks": 3}},
+        "preprocessing": {"phase_shift": {}, "remove_bad_channels": {"num_random_chunks": 2}},
     }
 
 
@@ -95,7 +95,7 @@ def test_spikeglx_from_raw_to_phy(spikeglx, tmp_path):
     file = write_params(tmp_path, params(spikeglx, pipeline, analyses=analyses))
     code, out, err = lussac(file, timeout=400)
     assert (code, err) == (0, ""), out
-    assert "1 of 384 channels removed: imec0.ap#AP127 (dead)" in (tmp_path / "logs" / "lussac.log").read_text()
+    assert "1 of 384 are removed: imec0.ap#AP127 (dead)" in (tmp_path / "logs" / "lussac.log").read_text()
     found = merged(tmp_path)
     assert found.get_num_units() <= 1
     assert len(np.load(tmp_path / "phy" / "channel_map.npy")) == 383 or found.get_num_units() == 0

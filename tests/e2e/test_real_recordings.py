@@ -57,7 +57,7 @@ def test_spikeglx_as_documented(data, tmp_path, caplog, extractor):
     )
     assert rec.timeline(recording).durations == (15_000,)
     assert recording.get_num_channels() == 383
-    assert "remove_bad_channels: 1 of 384 channels removed: imec0.ap#AP127 (dead)." in caplog.text
+    assert "Bad channels: 1 of 384 are removed: imec0.ap#AP127 (dead)." in caplog.text
     assert recording.get_channel_gains()[0] == pytest.approx(0.7629, abs=1e-4)
     assert len(np.unique(recording.get_property("group"))) == 2
     if extractor == "spikeglx":

@@ -246,9 +246,23 @@ def test_bad_channels_are_named(raw, caplog):
     found = preprocess(load(raw, binary_params(file_paths="a.dat")), steps, log)
     assert found.channel_ids.tolist() == [0, 1, 3]
     assert found.get_probegroup().get_contact_count() == 3
-    assert "remove_bad_channels: 1 of 4 channels removed: 2 (noise)." in caplog.text
+    assert "Bad channels: 1 of 4 are removed: 2 (noise)." in caplog.text
     preprocess(load(raw, binary_params(file_paths="b.dat")), steps, log)
-    assert "no bad channels" in caplog.text
+    assert "No channel is bad." in caplog.text
+
+
+def test_bad_channels_are_looked_for_once(raw, caplog):
+    caplog.set_level(logging.INFO)
+    hashes, steps = {}, {"remove_bad_channels": {"method": "mad", "std_mad_threshold": 0.99}}
+    first = preprocess(load(raw), steps, log, hashes=hashes)
+    again = preprocess(load(raw), steps, log, hashes=json.loads(json.dumps(hashes)))
+    assert caplog.text.count("Looking for bad channels") == 1
+    assert 0 < first.get_num_channels() < CHANNELS
+    assert again.channel_ids.tolist() == first.channel_ids.tolist()
+    preprocess(load(raw), {"center": {}, **steps}, log, hashes=hashes)
+    preprocess(load(raw), steps, log, hashes=hashes, seed=1)
+    preprocess(load(raw), {"remove_bad_channels": {"method": "mad"}}, log, hashes=hashes)
+    assert caplog.text.count("Looking for bad channels") == 4
 
 
 def test_steps_that_fail_say_which(raw):
