@@ -25,6 +25,7 @@ from lussac.algorithms.timeline import Train
 from lussac.algorithms.unit_merges import Pair
 from lussac.modules._merge_params import ContaminationPeriods, Params, Step, StepsParams
 from lussac.modules.base import Context
+from lussac.sortings import keep, unit_ids
 
 LOCATION_RADIUS_UM = 75.0
 """Channels that tell where a unit is lie this near to its main one."""
@@ -43,9 +44,7 @@ class Units:
     trains
         Spikes of each unit on the timeline.
     templates
-        Units x samples x channels, in uV.
-    counts
-        Spikes behind each template.
+        Units x samples x channels, in uV; zeros for a unit without usable spikes.
     noise
         Per channel, in uV.
     duration
@@ -57,7 +56,6 @@ class Units:
     sorting: BaseSorting
     trains: Sequence[Train]
     templates: NDArray[np.float32]
-    counts: NDArray[np.int64]
     noise: NDArray[np.float32]
     duration: int
     params: Params
@@ -146,9 +144,9 @@ PAIR_STEPS: Mapping[Step, tuple[Callable[[Units, Sequence[Pair]], list[float]], 
 def find_candidates(units: Units) -> dict[Pair, dict[str, float]]:
     """Return the pairs of units that pass every step, by indices, with what was measured."""
     steps = units.params.auto_merge_params.chosen_steps()
+    usable = [unit for unit, template in enumerate(units.templates) if template.any()]
     if not set(steps) <= UNIT_STEPS.keys() | PAIR_STEPS.keys():
-        return {pair: {} for pair in _from_spikeinterface(units, steps)}
-    usable = [unit for unit in range(len(units.trains)) if units.counts[unit]]
+        return {pair: {} for pair in _from_spikeinterface(units, usable, steps)}
     able = [unit for unit in usable if all(UNIT_STEPS[step](units, unit) for step in steps if step in UNIT_STEPS)]
     found: dict[Pair, dict[str, float]] = {pair: {} for pair in combinations(able, 2)}
     for step, (measure, limit) in PAIR_STEPS.items():  # cheap ones first, whatever the order of the file
@@ -159,19 +157,21 @@ def find_candidates(units: Units) -> dict[Pair, dict[str, float]]:
     return found
 
 
-def _from_spikeinterface(units: Units, steps: Sequence[Step]) -> list[Pair]:
-    """Return the pairs that SpikeInterface finds with steps that are only there."""
+def _from_spikeinterface(units: Units, usable: Sequence[int], steps: Sequence[Step]) -> list[Pair]:
+    """Return the pairs that SpikeInterface finds among some units, with steps that are only there."""
     from spikeinterface.curation import compute_merge_unit_groups  # noqa: PLC0415 - takes long to import, and is rarely needed
 
-    if len(units.trains) < 2:
+    if len(usable) < 2:
         return []
+    ids = unit_ids(units.sorting)
+    sorting = keep(units.sorting, [ids[unit] for unit in usable])
     extraction, context = units.params.wvf_extraction, units.context
     params = units.steps.model_dump(exclude_none=True)
     for step in ("remove_contaminated", "quality_score"):
         censored, refractory = units.params.periods(getattr(units.steps, step))
         params[step] |= {"censored_period_ms": censored, "refractory_period_ms": refractory}
     params["correlogram"]["adaptative_window_thresh"] = params["correlogram"].pop("adaptive_window_thresh")
-    analyzer = create_sorting_analyzer(units.sorting, context.traces.band(extraction.filter_band), format="memory", sparse=False)
+    analyzer = create_sorting_analyzer(sorting, context.traces.band(extraction.filter_band), format="memory", sparse=False)
     extensions = {
         "random_spikes": {"max_spikes_per_unit": extraction.max_spikes_per_unit, "seed": context.seed},
         "templates": {"ms_before": extraction.ms_before, "ms_after": extraction.ms_after},
@@ -181,5 +181,4 @@ def _from_spikeinterface(units: Units, steps: Sequence[Step]) -> list[Pair]:
     groups = compute_merge_unit_groups(
         analyzer, preset=None, steps=list(steps), steps_params=params, resolve_graph=False, force_copy=False, **context.jobs
     )
-    place = {unit: index for index, unit in enumerate(units.sorting.unit_ids.tolist())}
-    return [(place[first], place[second]) for first, second in groups]
+    return [(ids.index(first), ids.index(second)) for first, second in groups]

@@ -53,7 +53,6 @@ def _units(name: str, sorting: BaseSorting, templates: Templates, segments: Time
         sorting=sorting,
         trains=list(trains(sorting, segments).values()),
         templates=templates.means[mine],
-        counts=templates.counts[mine],
         noise=templates.noise,
         duration=segments.total,
         params=params,
