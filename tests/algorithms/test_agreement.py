@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from lussac.algorithms.agreement import Scoring, choose, common, realignment, union
+from lussac.algorithms.timeline import Train
+
+SCORING = Scoring(window=6, censored=6, refractory=30, duration=3_000_000, balance=2.5, lone_weight=0.1)
+
+
+def spaced(count: int, seed: int = 0) -> Train:
+    rng = np.random.default_rng(seed)
+    train = np.cumsum(rng.integers(500, 5_000, count))
+    train.flags.writeable = False
+    return train
+
+
+@pytest.mark.parametrize("shift", [-30, -3, 0, 8, 30])
+def test_realignment_follows_chains_of_analyses(shift):
+    train = spaced(50)
+    trains = [train, train[:40] + shift, train[:30] + 2 * shift, spaced(20, seed=1)]
+    moved = realignment(trains, ["a", "b", "c", "a"], 30, 6, 0.3)
+    # the third is too far from the first to be compared with it
+    assert moved.tolist() == [0, -shift, -2 * shift, 0]
+
+
+def test_realignment_of_nothing_and_of_one_analysis():
+    assert realignment([], [], 30, 6, 0.3).shape == (0,)
+    assert realignment([spaced(5), spaced(5) + 1], ["a", "a"], 30, 6, 0.3).tolist() == [0, 0]
+
+
+def test_jitter_leaves_the_middle_of_all_good_shifts():
+    train = spaced(400)
+    jitter = np.random.default_rng(2).integers(-2, 3, len(train))
+    assert abs(int(realignment([train, train[:399] + jitter[:399] + 9], ["a", "b"], 30, 6, 0.3)[1]) + 9) <= 1
+
+
+def test_the_complete_unit_beats_a_half():
+    train = spaced(100)
+    found = {"a": train, "b": train[::2]}
+    best = choose({0: ("a", train), 1: ("b", train[::2])}, found, SCORING)
+    assert (best.unit, best.min_votes) == (0, 0)
+    assert best.score == pytest.approx(50 + 0.1 * 50)
+
+
+def test_a_consensus_beats_units_that_all_miss_spikes():
+    train = spaced(90)
+    parts = [np.delete(train, slice(start, start + 20)) for start in (0, 30, 60)]
+    names = "abc"
+    best = choose(dict(enumerate(zip(names, parts, strict=True))), dict(zip(names, parts, strict=True)), SCORING)
+    assert best.unit is None
+    assert best.min_votes == 2
+    assert best.train.tolist() == train.tolist()
+    assert best.score == 90
+
+
+def test_violations_lower_the_score_but_a_single_one_proves_nothing():
+    train = spaced(200)
+    one, many = (union([train, train[:count] + 15]) for count in (1, 40))
+    assert SCORING.least_contamination(one) == 0.0
+    assert 0.0 < SCORING.least_contamination(many) <= 1.0
+    assert SCORING.score(many, [train]) < SCORING.score(one, [train])
+
+
+def test_a_consensus_has_no_doublets():
+    train = spaced(20)
+    doubled = union([train, train + 5])
+    assert SCORING.consensus([doubled, doubled, doubled], 2).tolist() == pytest.approx(train, abs=6)
+
+
+def test_common_spikes_are_those_of_the_first_train():
+    assert common(np.array([10, 50, 90]), np.array([12, 95]), 3).tolist() == [10]
+    assert union([]).tolist() == []
