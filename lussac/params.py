@@ -31,6 +31,7 @@ from lussac.errors import InputError, ParamsError, Problem
 from lussac.jsonc import Document, Keys
 
 PARAMS_FOLDER = "$PARAMS_FOLDER"
+LARGEST_FILE = 1 << 24  # bytes: whoever gives a recording by mistake need not wait until it is read
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -217,6 +218,8 @@ def read(path: str | Path) -> Document:
     """
     file = str(path)
     try:
+        if Path(path).stat().st_size > LARGEST_FILE:
+            raise InputError(f"{file} is too large for a params.json. Give the path of a params.json; `lussac init` writes one.")
         content = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}. Give the path of a params.json; `lussac init` writes one.") from error

@@ -148,7 +148,7 @@ def compile_plan(document: Document, *, recording_given: bool = False, sortings_
     # what was left out because it is wrong itself may seem to be missing
     problems += tuple(one for one in checks if not any(other.path.startswith(f"{one.path}.") for other in problems))
     if problems:
-        raise ParamsError(document.file, problems)
+        raise ParamsError(document.file, list(dict.fromkeys(problems)))
     passes = tuple(
         Pass(draft.step, draft.key, draft.name, selector, draft.params)
         for draft in drafts

@@ -234,6 +234,13 @@ def test_a_byte_that_is_no_text_is_an_error_at_its_place(tmp_path: Path) -> None
         params.read(tmp_path / "params.json")
 
 
+def test_a_recording_given_by_mistake(tmp_path: Path) -> None:
+    with (tmp_path / "recording.dat").open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(InputError, match=r"too large for a params\.json"):
+        params.read(tmp_path / "recording.dat")
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file or directory"):
         params.read(tmp_path / "missing.json")

@@ -304,6 +304,38 @@ def test_two_sorters_in_one_folder(folder: Path) -> None:
     assert "would hold" in one_problem(folder, sections(spike_sorting={"a": run, "b": run}))
 
 
+@pytest.mark.parametrize(
+    ("module", "values"),
+    [
+        ("remove_bad_units", {"amplitude": {"peak_sign": "neg", "mode": "peak_to_peak", "min": 20}}),
+        ("remove_bad_units", {"SNR": {"peak_sign": "neg", "peak_mode": "extremum", "min": 1.5}}),
+        ("remove_bad_units", {"sd_ratio": {"max": 2, "spike_amplitudes_kwargs": {}, "sd_ratio_kwargs": {}}}),
+        (
+            "remove_bad_units",
+            {"wvf_extraction": {"ms_before": 1, "ms_after": 1, "max_spikes_per_unit": 500, "filter": [100, 9000]}},
+        ),
+        ("remove_redundant_units", {"wvf_extraction": None, "arguments": {"align": False, "remove_strategy": "max_spikes"}}),
+        ("remove_duplicated_spikes", {"censored_period": 0.3, "method": "keep_first_iterative"}),
+        (
+            "merge_units",
+            {"auto_merge_params": {"bin_ms": 0.05, "window_ms": 150, "corr_diff_thresh": 0.2, "minimum_spikes": 100}},
+        ),
+        ("merge_units", {"auto_merge_params": {"template_diff_thresh": 0.25, "num_shift": 5, "sigma_smooth_ms": 0.6}}),
+        ("merge_units", {"auto_merge_params": {"censor_correlograms_ms": 0.2, "firing_contamination_balance": 2.5}}),
+        (
+            "merge_units",
+            {"refractory_period": [0.2, 1.0], "auto_merge_params": {"steps_params": {"correlogram": {"corr_diff_thresh": 0.1}}}},
+        ),
+        ("merge_sortings", {"correlogram_validation": {"max_time": 70.0, "gaussian_std": 0.6, "gaussian_truncate": 5.0}}),
+        ("export_to_phy", {"path": "phy_export", "export_params": {"compute_amplitudes": False, "copy_binary": False}}),
+        ("export_to_sigui", {"path": "gui", "spike_amplitudes": False, "principal_components": False}),
+        ("export_to_sigui", {"path": "gui", "spike_amplitudes": {}, "principal_components": {"n_components": 3}}),
+    ],
+)
+def test_the_names_of_older_files_are_accepted(folder: Path, module: str, values: Mapping[str, Any]) -> None:
+    compiled(folder, sections({module: {"all": values}}))
+
+
 def test_a_description_for_people(folder: Path) -> None:
     described = compiled(folder, sections({"align_units": {"all": {"threshold": 0.4}}})).describe()
     assert described["pipeline"] == [("01-align_units.all", "align_units", "all", "threshold: 0.4")]
