@@ -53,8 +53,22 @@ coverage: setup ## every line and branch of lussac/algorithms is run by its test
 	NUMBA_DISABLE_JIT=1 $(PYTEST) -q -n $(WORKERS) tests/algorithms --cov=lussac.algorithms --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 
 .PHONY: lock
-lock: setup ## write the lock files anew from pyproject.toml
+lock: setup ## write the lock files anew
 	$(BIN)/python requirements/lock.py
+	$(BIN)/python containers/lock.py
+
+.PHONY: image
+image: ## build the orchestrator's image, lussac (BASE_IMAGE=... where no registry answers)
+	DOCKER_BUILDKIT=0 docker build --network=host $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+		--build-arg REVISION=$$(git rev-parse HEAD) --tag lussac .
+
+.PHONY: images
+images: ## build the images of all sorters that can be built here
+	containers/build.sh
+
+.PHONY: image-%
+image-%: ## build the image of one sorter
+	containers/build.sh $*
 
 .PHONY: clean
 clean: ## remove what the commands above made
