@@ -66,7 +66,6 @@ image: ## build the orchestrator's image, lussac (BASE_IMAGE=... where no regist
 images: ## build the images of all sorters that can be built here
 	containers/build.sh
 
-.PHONY: image-%
 image-%: ## build the image of one sorter
 	containers/build.sh $*
 
