@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,11 @@ from spikeinterface.core import (
 )
 from spikeinterface.core import Templates as DenseTemplates
 from spikeinterface.core.sortinganalyzer import get_extension_class
+from spikeinterface.preprocessing import gaussian_filter
 
 from lussac import quality
 from lussac.algorithms.templates import PeakSign
+from lussac.bandpass import cutoffs
 from lussac.errors import FolderError
 from lussac.modules import EXPORT_MARKER
 from lussac.modules.base import Context, Sortings
@@ -181,17 +184,19 @@ def jobs(context: Context) -> dict[str, object]:
 
 def analyzer(units: Measured, context: Context, folder: Path | None = None) -> SortingAnalyzer:
     """Return an analyzer of the units, in a folder that doesn't exist yet or in memory; the recording is not read for it."""
-    return create_sorting_analyzer(
-        units.sorting,
-        units.recording,
-        sparse=units.extraction.sparse,
-        sparsity=units.sparsity if units.extraction.sparse else None,
-        main_channel_indices=units.main_channels,
-        peak_sign=units.extraction.sparsity.peak_sign,
-        format="binary_folder" if folder else "memory",
-        folder=folder,
-        job_kwargs=jobs(context),
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The (extractor|Recording) is not serializable")  # it holds all of them that counts
+        return create_sorting_analyzer(
+            units.sorting,
+            units.recording,
+            sparse=units.extraction.sparse,
+            sparsity=units.sparsity if units.extraction.sparse else None,
+            main_channel_indices=units.main_channels,
+            peak_sign=units.extraction.sparsity.peak_sign,
+            format="binary_folder" if folder else "memory",
+            folder=folder,
+            job_kwargs=jobs(context),
+        )
 
 
 def attach_waveforms(target: SortingAnalyzer, units: Measured, context: Context) -> None:
@@ -252,11 +257,16 @@ def _channel_table(sparsity: ChannelSparsity) -> NDArray[np.int64]:
 
 
 def tidy(folder: Path, units: Measured, context: Context) -> None:
-    """Leave out of an analyzer's folder what differs between equal exports, and a recording that will be removed."""
+    """Leave out of an analyzer's folder what differs between equal exports; name a recording that will still be there."""
     for file in sorted(folder.glob("extensions/*/run_info.json")):
         file.write_text(json.dumps({"run_completed": True, "runtime_s": 0.0}), encoding="utf-8")
-    if is_temporary(units.recording, context):
-        (folder / "recording.json").unlink(missing_ok=True)
+    if not is_temporary(units.recording, context):
+        return
+    (folder / "recording.json").unlink()
+    low, high = cutoffs(units.extraction.filter_band)
+    lasting = gaussian_filter(context.source, freq_min=low, freq_max=high) if low or high else context.source
+    if lasting.check_serializability("json") and not is_temporary(context.source, context):
+        lasting.dump(folder / "recording.json", relative_to=folder)
 
 
 def is_temporary(recording: BaseRecording, context: Context) -> bool:

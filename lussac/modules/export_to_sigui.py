@@ -49,7 +49,8 @@ def _write(sorting: BaseSorting, folder: Path, params: Params, context: Context)
     export.attach_waveforms(target, units, context)
     export.attach_templates(target, units)
     export.attach_similarity(target, units)
-    export.attach(target, "noise_levels", {}, noise_levels=units.templates.noise)
+    seed = {"random_slices_kwargs": {"seed": context.seed}}
+    export.attach(target, "noise_levels", seed, noise_levels=units.templates.noise)
     target.compute("unit_locations")
     target.compute("correlograms")
     if params.spike_amplitudes is not False:
