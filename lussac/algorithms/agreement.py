@@ -253,6 +253,10 @@ class Scoring:
         estimate = contamination(train, self.censored, self.refractory, self.duration)
         return float(estimate * (1.0 - violations**-0.5))
 
+    def joined(self, trains: Sequence[Train]) -> Train:
+        """Return the parts of a neuron as one train, without doublets; a single one as it is."""
+        return remove_close_spikes(union(trains), self.censored) if len(trains) > 1 else trains[0]
+
     def consensus(self, votes: Sequence[Train], min_votes: int) -> Train:
         """Return the spikes that enough analyses agree on, without doublets."""
         return remove_close_spikes(consensus(votes, self.window, min_votes), self.censored)
@@ -266,40 +270,43 @@ class Choice:
     ----------
     train
         Its spikes, aligned as the trains it was chosen from.
-    unit
-        The unit whose train it is, or None for a consensus.
+    units
+        The unit whose train it is, or the units of one analysis that are its parts; empty for a consensus.
     min_votes
-        Analyses that had to agree on a spike of the consensus; 0 for a unit.
+        Analyses that had to agree on a spike of the consensus; 0 for units.
     score
         See `Scoring.score`.
     """
 
     train: Train
-    unit: int | None
+    units: tuple[int, ...]
     min_votes: int
     score: float
 
 
-def choose(units: Mapping[int, tuple[str, Train]], found_by: Mapping[str, Train], scoring: Scoring) -> Choice:
-    """Return the best unit of a neuron, or the best consensus where that scores higher.
+def choose(units: Mapping[int, tuple[str, Train]], scoring: Scoring) -> Choice:
+    """Return the best unit of a neuron, or the parts that an analysis split it into, or a consensus if that scores higher.
 
     Parameters
     ----------
     units
         Analysis and train of each unit.
-    found_by
-        All spikes that each analysis has of the neuron.
     scoring
         How to score.
     """
+    of_analysis: dict[str, tuple[int, ...]] = {}
+    for unit, (analysis, _) in sorted(units.items()):
+        of_analysis[analysis] = (*of_analysis.get(analysis, ()), unit)
+    found_by = {analysis: scoring.joined([units[unit][1] for unit in parts]) for analysis, parts in of_analysis.items()}
     choices = []
-    for unit, (analysis, train) in sorted(units.items()):
-        others = [spikes for name, spikes in found_by.items() if name != analysis]
-        choices.append(Choice(train, unit, 0, scoring.score(train, others)))
+    for analysis, parts in of_analysis.items():
+        others = [train for other, train in found_by.items() if other != analysis]
+        trains = {(unit,): units[unit][1] for unit in parts} | ({parts: found_by[analysis]} if len(parts) > 1 else {})
+        choices += [Choice(train, chosen, 0, scoring.score(train, others)) for chosen, train in trains.items()]
     votes = list(found_by.values())
     for min_votes in range(2, len(votes) + 1):
         agreed = scoring.consensus(votes, min_votes)
-        choices.append(Choice(agreed, None, min_votes, scoring.score(agreed, votes, votes=2)))
+        choices.append(Choice(agreed, (), min_votes, scoring.score(agreed, votes, votes=2)))
     return max(choices, key=lambda choice: choice.score)
 
 

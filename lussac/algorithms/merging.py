@@ -263,15 +263,15 @@ def _neuron(graph: Graph, group: tuple[int, ...], confirmed: Mapping[str, float]
     trains: dict[str, list[Train]] = {}
     for analysis, train in units.values():
         trains.setdefault(analysis, []).append(train)
-    choice = choose(units, {analysis: union(trains[analysis]) for analysis in sorted(trains)}, scoring)
-    own = None if choice.unit is None else graph.analyses[choice.unit]
+    choice = choose(units, scoring)
+    own = {graph.analyses[unit] for unit in choice.units}
     agreements = dict(confirmed) | {
         analysis: max(jaccard(choice.train, train, scoring.window) for train in trains[analysis])
         for analysis in sorted(trains)
-        if analysis != own
+        if analysis not in own
     }
     likeness = {unit: jaccard(choice.train, train, scoring.window) for unit, (_, train) in units.items()}
-    representative = max(group, key=likeness.__getitem__) if choice.unit is None else choice.unit
+    representative = max(choice.units or group, key=likeness.__getitem__)
     return Neuron(group, choice, representative, tuple(sorted({*trains, *confirmed})), agreements)
 
 

@@ -251,17 +251,15 @@ def candidates(units: Trains, templates: Templates) -> Candidates:
 
 def _found(neuron: Neuron, shifts: NDArray[np.int64], refs: Sequence[UnitRef], units: Trains) -> Found:
     first = refs[neuron.representative]
-    # a unit keeps its own times; a consensus goes back to where the unit most like it has its spikes
-    train = units[first] if neuron.choice.unit is not None else neuron.choice.train - shifts[neuron.representative]
+    # a unit keeps its own times; anything else goes back to where the unit most like it has its spikes
+    train = units[first] if len(neuron.choice.units) == 1 else neuron.choice.train - shifts[neuron.representative]
     members = (first, *(refs[unit] for unit in neuron.members if unit != neuron.representative))
     return Found(train, _source(neuron, refs), members, len(neuron.analyses), neuron.mean_agreement)
 
 
 def _source(neuron: Neuron, refs: Sequence[UnitRef]) -> str:
-    if neuron.choice.unit is not None:
-        return name_of(refs[neuron.choice.unit])
-    names = ", ".join(name_of(refs[unit]) for unit in neuron.members)
-    return f"consensus (at least {neuron.choice.min_votes} analyses) of {names}"
+    names = " + ".join(name_of(refs[unit]) for unit in neuron.choice.units or neuron.members)
+    return names if neuron.choice.units else f"consensus (at least {neuron.choice.min_votes} analyses) of {names}"
 
 
 def _kept(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
@@ -273,7 +271,7 @@ def _kept(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
             "score": neuron.choice.score,
         }
         for unit in neuron.members:
-            role = "its spikes are taken" if unit == neuron.choice.unit else f"represented by {_source(neuron, refs)}"
+            role = "its spikes are taken" if unit in neuron.choice.units else f"represented by {_source(neuron, refs)}"
             yield Decision(refs[unit], Action.MERGED, f"neuron {new}: {role}", numbers)
 
 

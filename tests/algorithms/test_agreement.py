@@ -36,21 +36,28 @@ def test_jitter_leaves_the_middle_of_all_good_shifts():
 
 def test_the_complete_unit_beats_a_half():
     train = spaced(100)
-    found = {"a": train, "b": train[::2]}
-    best = choose({0: ("a", train), 1: ("b", train[::2])}, found, SCORING)
-    assert (best.unit, best.min_votes) == (0, 0)
+    best = choose({0: ("a", train), 1: ("b", train[::2])}, SCORING)
+    assert (best.units, best.min_votes) == ((0,), 0)
     assert best.score == pytest.approx(50 + 0.1 * 50)
 
 
 def test_a_consensus_beats_units_that_all_miss_spikes():
     train = spaced(90)
     parts = [np.delete(train, slice(start, start + 20)) for start in (0, 30, 60)]
-    names = "abc"
-    best = choose(dict(enumerate(zip(names, parts, strict=True))), dict(zip(names, parts, strict=True)), SCORING)
-    assert best.unit is None
+    best = choose(dict(enumerate(zip("abc", parts, strict=True))), SCORING)
+    assert best.units == ()
     assert best.min_votes == 2
     assert best.train.tolist() == train.tolist()
     assert best.score == 90
+
+
+def test_a_neuron_that_one_analysis_split_is_put_together():
+    train = spaced(100)
+    doublets = train[::2][:5] + 4
+    units = {0: ("a", union([train[::2], doublets])), 1: ("a", train[1::2]), 2: ("b", train[:80])}
+    best = choose(units, SCORING)
+    assert best.units == (0, 1)
+    assert best.train.tolist() == train.tolist()
 
 
 def test_violations_lower_the_score_but_a_single_one_proves_nothing():

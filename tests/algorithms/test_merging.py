@@ -68,7 +68,7 @@ def test_two_analyses_that_agree():
     result = merged(("a", neuron(0), [0]), ("b", neuron(0)[1:] + 3, [0]), ("a", neuron(1), [1]), ("b", neuron(1), [1]))
     assert [found.members for found in result.neurons] == [(0, 1), (2, 3)]
     assert [found.analyses for found in result.neurons] == [("a", "b"), ("a", "b")]
-    assert result.neurons[0].choice.unit == 0
+    assert result.neurons[0].choice.units == (0,)
     assert result.neurons[0].agreements == {"b": 119 / 120}
     assert result.neurons[1].mean_agreement == 1.0
 
@@ -79,7 +79,7 @@ def test_what_one_analysis_found_alone_is_dropped_unless_that_is_enough():
     assert result.neurons == ()
     assert [found.members for found in result.lone] == [(0,), (1,)]
     result = merged(*units, settings=changed(min_analyses=1))
-    assert [found.choice.unit for found in result.neurons] == [0, 1]
+    assert [found.choice.units for found in result.neurons] == [(0,), (1,)]
     assert result.neurons[0].mean_agreement == 0.0
 
 
@@ -89,7 +89,7 @@ def test_the_analysis_that_keeps_two_neurons_apart_is_right_even_alone(majority)
     merges = [(name, both, [0, 3]) for name in majority]
     result = merged(("a", neuron(0), [0]), ("a", neuron(3), [3]), *merges)
     assert result.merges == dict.fromkeys(range(2, 2 + len(majority)), (0, 1))
-    assert [found.choice.unit for found in result.neurons] == [0, 1]
+    assert [found.choice.units for found in result.neurons] == [(0,), (1,)]
     assert result.neurons[0].analyses == ("a", *majority)
     assert result.neurons[0].mean_agreement == 1.0
 
@@ -128,7 +128,7 @@ def test_a_consensus_is_aligned_with_its_representative():
     parts = [np.delete(train, slice(start, start + 20)) + shift for start, shift in ((0, 0), (30, 12), (60, -12))]
     result = merged(*((name, part, [0]) for name, part in zip("abc", parts, strict=True)))
     (found,) = result.neurons
-    assert found.choice.unit is None
+    assert found.choice.units == ()
     assert found.representative == 0
     assert found.choice.train.tolist() == train.tolist()
     assert result.shifts.tolist() == [0, -12, 12]
