@@ -31,6 +31,7 @@ from lussac.errors import InputError, ParamsError, Problem
 from lussac.jsonc import Document, Keys
 
 PARAMS_FOLDER = "$PARAMS_FOLDER"
+LONGEST_PATH, LONGEST_NAME = 4095, 255
 LARGEST_FILE = 1 << 24  # bytes: whoever gives a recording by mistake need not wait until it is read
 
 M = TypeVar("M", bound=BaseModel)
@@ -79,7 +80,13 @@ def _not_descending(pair: tuple[float, float]) -> tuple[float, float]:
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
     base = (info.context or {}).get("base", Path())
-    return Path(os.path.abspath(base / path.expanduser()))  # noqa: PTH100 - resolve() would follow links
+    try:
+        absolute = Path(os.path.abspath(base / path.expanduser()))  # noqa: PTH100 - resolve() would follow links
+    except RuntimeError as error:
+        raise ValueError(f"there is no such home: {path}") from error
+    if len(os.fsencode(absolute)) > LONGEST_PATH or any(len(os.fsencode(name)) > LONGEST_NAME for name in absolute.parts):
+        raise ValueError(f"is too long for a path: {LONGEST_PATH} bytes at most, {LONGEST_NAME} for each name in it")
+    return absolute
 
 
 def _whole(number: Any) -> Any:  # noqa: ANN401 - what is no number is refused later
@@ -372,6 +379,18 @@ def _path(error: ErrorDetails, data: Any) -> Keys:  # noqa: ANN401
     return tuple(path)
 
 
+_KINDS = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "path_type": "a text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
+
+
 def _message(errors: Sequence[ErrorDetails], model: type[BaseModel]) -> str:
     """Return what is wrong with one value; several errors are the forms of a union, none of which fits."""
     error = errors[0]
@@ -387,7 +406,7 @@ def _message(errors: Sequence[ErrorDetails], model: type[BaseModel]) -> str:
         case "too_long" | "too_short":
             wanted = context.get("max_length", context.get("min_length"))
             return f"must have {wanted} values, not {context['actual_length']}"
-    allowed = [one["msg"].removeprefix("Input should be ") for one in errors]
+    allowed = [_KINDS.get(one["type"], one["msg"].removeprefix("Input should be ")) for one in errors]
     return f"must be {' or '.join(dict.fromkeys(allowed))}, not {_shown(error)}{_meant(error)}"
 
 

@@ -94,7 +94,7 @@ def test_models_are_frozen() -> None:
         ('{"outer": {"inner": {"x": 1}}}', ["1:22 outer.inner.x: unknown key; known: min_similarity, window"]),
         ('{"sets": {"a": {"windo": 1}}}', ["1:17 sets.a.windo: unknown key; did you mean 'window'?"]),
         ('{"similarity": {"windo": 1}}', ["1:17 similarity.windo: unknown key; did you mean 'window'?"]),
-        ('{"similarity": 3}', ["1:16 similarity: must be an object or a valid boolean, not 3"]),
+        ('{"similarity": 3}', ["1:16 similarity: must be an object or true or false, not 3"]),
         (
             '{"outer": {"inner": {"min_similarity": 3}}}',
             ["1:40 outer.inner.min_similarity: must be less than or equal to 1, not 3"],
@@ -105,12 +105,12 @@ def test_models_are_frozen() -> None:
         ('{"band": [300, 300]}', ["1:10 band: the first value must be below the second, not [300, 300]"]),
         ('{"mode": "extremun"}', ["1:10 mode: must be 'extremum' or 'at_index', not \"extremun\"; did you mean 'extremum'?"]),
         ('{"mode": 3}', ["1:10 mode: must be 'extremum' or 'at_index', not 3"]),
-        ('{"count": true}', ["1:11 count: must be a valid integer, not true"]),
-        ('{"count": "2"}', ['1:11 count: must be a valid integer, not "2"']),
-        ('{"count": 2.5}', ["1:11 count: must be a valid integer, not 2.5"]),
+        ('{"count": true}', ["1:11 count: must be a whole number, not true"]),
+        ('{"count": "2"}', ['1:11 count: must be a whole number, not "2"']),
+        ('{"count": 2.5}', ["1:11 count: must be a whole number, not 2.5"]),
         ('{"count": 0}', ["1:11 count: must be greater than or equal to 1, not 0"]),
-        ('{"flag": 1}', ["1:10 flag: must be a valid boolean, not 1"]),
-        ('{"flag": "true"}', ['1:10 flag: must be a valid boolean, not "true"']),
+        ('{"flag": 1}', ["1:10 flag: must be true or false, not 1"]),
+        ('{"flag": "true"}', ['1:10 flag: must be true or false, not "true"']),
     ],
 )
 def test_each_fault_says_where_and_what_is_allowed(text: str, expected: list[str]) -> None:
@@ -147,6 +147,12 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path: Path, monkeypa
     assert result.lussac.tmp_folder == tmp_path / "below/lussac/tmp"
 
 
+@pytest.mark.parametrize("path", ["x" * 256, "x/" * 2048 + "x", "~nobody-of-this-name/x"])
+def test_what_can_be_no_path(path: str, tmp_path: Path) -> None:
+    _, (problem,) = checked(json.dumps({"analyses": {"a": path}}), tmp_path)
+    assert "analyses.a: " in problem
+
+
 def test_default_folders_without_a_lussac_section(tmp_path: Path) -> None:
     result, found = checked("{}", tmp_path)
     assert not found
@@ -162,7 +168,7 @@ def test_the_right_part_is_kept_where_something_is_wrong(tmp_path: Path) -> None
     }"""
     result, found = checked(text, tmp_path)
     assert found == (
-        "2:46 recording.recording_extractor: must be a valid string, not 3",
+        "2:46 recording.recording_extractor: must be a text, not 3",
         "3:27 spike_sorting.a.sorter_name: is missing",
         "4:34 lussac.logs_level: must be less than or equal to 3, not 7",
         "4:63 lussac.pipeline.m.all: must be an object, not 3",
