@@ -7,11 +7,16 @@ from typing import Literal
 from lussac.engines.base import Engine, ImageRef
 from lussac.engines.docker import DockerEngine
 from lussac.engines.local import LocalEngine
+from lussac.engines.singularity import SingularityEngine
 from lussac.errors import EngineError, UsageError
 
 Gpu = Literal["none", "optional", "required"]
 
-ENGINES: Mapping[str, Callable[[], Engine]] = {"docker": DockerEngine, "local": LocalEngine}
+ENGINES: Mapping[str, Callable[[], Engine]] = {
+    "docker": DockerEngine,
+    "singularity": SingularityEngine,
+    "local": LocalEngine,
+}
 """In the order in which they are tried."""
 
 AUTO = "auto"

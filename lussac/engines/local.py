@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from lussac.engines.base import GIVE_UP, WORK, Exit, ImageRef, Job, Progress, judge, on_host, supervise
+from lussac.engines.base import WORK, Exit, ImageRef, Job, Progress, judge, on_host
 from lussac.engines.guard import OVER_MEMORY
+from lussac.engines.process import run_guarded
 from lussac.errors import EngineError
 
-GUARD = Path(__file__).with_name("guard.py")
 NUMERIC = ("hdbscan", "numba", "numpy", "scikit-learn", "scipy", "spikeinterface")
 """Distributions that the result of any sorter of this environment depends on."""
 
@@ -72,25 +72,9 @@ class LocalEngine:
         command = tuple(on_host(word, job.mounts) for word in job.argv)
         if command[0] == "python":
             command = (sys.executable, *command[1:])
-        guarded = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), str(job.limits.memory or 0), *command]
         env = {**os.environ, **{name: on_host(value, job.mounts) for name, value in job.env.items()}}
         start = time.monotonic()
-        with (
-            log.open("ab") as file,
-            subprocess.Popen(  # noqa: S603 - our own guard and runner
-                guarded,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=env,
-                cwd=job.source(WORK),
-                start_new_session=True,
-            ) as guard,
-        ):
-            try:
-                ended, code = supervise(guard.poll, log, job.limits.seconds, progress, stop)
-            finally:
-                _end(guard)
+        ended, code = run_guarded(command, env, job.source(WORK), job.limits, log, progress, stop)
         outcome, message = judge(ended, code, job.limits, out_of_memory=code == OVER_MEMORY)
         return Exit(
             outcome=outcome,
@@ -104,15 +88,6 @@ class LocalEngine:
     def reap(self) -> tuple[str, ...]:
         """Return nothing: the guard ends a job together with the process that started it."""
         return ()
-
-
-def _end(guard: "subprocess.Popen[bytes]") -> None:
-    """Have the guard end everything; it is killed itself only if it doesn't answer."""
-    guard.terminate()
-    try:
-        guard.wait(GIVE_UP)
-    except subprocess.TimeoutExpired:
-        guard.kill()
 
 
 def _version(distribution: str) -> str | None:

@@ -44,7 +44,14 @@ def segments_folder(tmp_path_factory) -> Path:
     return make_recording(tmp_path_factory.mktemp("recording") / "two", [8.0, 5.0])
 
 
-@pytest.fixture(scope="session", params=[pytest.param("docker", marks=pytest.mark.docker), "local"])
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("singularity", marks=pytest.mark.singularity),
+        "local",
+    ],
+)
 def engine(request):
     """Return each engine that answers here."""
     found = ENGINES[request.param]()

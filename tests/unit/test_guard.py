@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lussac.engines.guard import OVER_MEMORY
-from lussac.engines.local import GUARD
+from lussac.engines.process import GUARD
 
 CHILD_THAT_STAYS = """
 import os, sys, time
