@@ -150,4 +150,20 @@ def init_command(chosen: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"run": run_command, "check": check_command, "init": init_command}
+def demo_command(chosen: argparse.Namespace) -> int:
+    """``lussac demo``."""
+    from lussac import demo, params  # noqa: PLC0415
+    from lussac.console import make_console, run_and_show, show_scores  # noqa: PLC0415
+    from lussac.plan import compile_plan  # noqa: PLC0415
+
+    console = make_console(quiet=chosen.quiet)
+    console.print(f"{chosen.folder}: {demo.SECONDS:g} s of {demo.CHANNELS} channels and {demo.NEURONS} neurons", soft_wrap=True)
+    file = demo.prepare(chosen.folder)
+    result = run_and_show(compile_plan(params.read(file)), _options(chosen), quiet=chosen.quiet)
+    found = {**result.analyses, **result.sortings}
+    show_scores(demo.scores(chosen.folder, found), demo.NEURONS, console)
+    console.print(f"Run it again, or change {file} and run: lussac {file}", soft_wrap=True)
+    return 0
+
+
+COMMANDS = {"run": run_command, "check": check_command, "init": init_command, "demo": demo_command}

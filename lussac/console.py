@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import rich.progress
 from rich.console import Console
@@ -17,6 +17,9 @@ from lussac.pipeline import Options, Result, Step, run
 from lussac.pipeline.progress import Progress
 from lussac.plan import Plan
 from lussac.store import remove_scratch
+
+if TYPE_CHECKING:
+    from lussac.demo import Score
 
 MARKS = {
     "waiting": ("…", "dim"),
@@ -126,7 +129,7 @@ def make_console(*, quiet: bool = False, stderr: bool = False) -> Console:
 
 def show_summary(result: Result, console: Console) -> None:
     """Print what a run did and where its results are."""
-    table = Table("step", "units in", "units out", "time", box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = _table("step", "units in", "units out", "time")
     table.add_row("analyses", "", counts({name: sorting.get_num_units() for name, sorting in result.analyses.items()}), "")
     for step in result.steps:
         table.add_row(step.label, counts(step.units_in), counts(step.units_out), _time(step))
@@ -138,6 +141,20 @@ def show_summary(result: Result, console: Console) -> None:
     for path in result.exports:
         console.print(Text.assemble(("export   ", "bold"), str(path)), soft_wrap=True)
     console.print(Text.assemble(("logs     ", "bold"), str(result.logs_folder)), soft_wrap=True)
+
+
+def show_scores(scores: "Mapping[str, Score]", neurons: int, console: Console) -> None:
+    """Print how sortings compare with the truth."""
+    table = Table(
+        "sorting", "units", f"found of {neurons} neurons", "bad units", box=None, padding=(0, 2, 0, 0), header_style="bold"
+    )
+    for name, score in scores.items():
+        table.add_row(name, str(score.units), str(score.found), str(score.bad))
+    console.print(table)
+
+
+def _table(*headings: str) -> Table:
+    return Table(*headings, box=None, padding=(0, 2, 0, 0), header_style="bold")
 
 
 def counts(units: Mapping[str, int]) -> str:
