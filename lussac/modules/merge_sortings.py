@@ -4,13 +4,13 @@ The steps follow Llobet, Wyngaard and Barbour (2022), bioRxiv 2022.02.08.479192;
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.agreement import Scoring
-from lussac.algorithms.contrast import Limits, SpikeStatistics
+from lussac.algorithms.contrast import Contrast, Limits, SpikeStatistics
 from lussac.algorithms.merging import Candidates, Merging, Neuron, Settings, merge
 from lussac.algorithms.timeline import Train
 from lussac.fusing import FusedUnit, FusionParams, fuse
@@ -232,11 +232,7 @@ def _needed(params: Params, analyses: int, context: Context) -> int:
     if not params.require_multiple_sortings_match:
         return 1
     if params.min_num_sortings > analyses:
-        context.log.warning(
-            "min_num_sortings is %d, but there are only %d analyses: each of them must have found a neuron.",
-            params.min_num_sortings,
-            analyses,
-        )
+        context.log.warning("min_num_sortings is %d, but only %d given: all must agree.", params.min_num_sortings, analyses)
     return min(params.min_num_sortings, analyses)
 
 
@@ -304,10 +300,11 @@ def _dropped(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
 def _tables(merging: Merging, refs: Sequence[UnitRef]) -> dict[str, NDArray[np.generic]]:
     """Return the graph for the report: units, pairs of units (indices into them) and the evidence about each pair."""
     pairs = sorted(merging.evidence)
+    evidence = [astuple(merging.evidence[pair]) for pair in pairs]
     return {
         "units": np.array([name_of(ref) for ref in refs], dtype=str),
         "pairs": np.array(pairs, dtype=np.int64).reshape(-1, 2),
-        "evidence": np.array([astuple(merging.evidence[pair]) for pair in pairs], dtype=np.float64).reshape(len(pairs), -1),
+        "evidence": np.array(evidence, dtype=np.float64).reshape(-1, len(fields(Contrast))),
     }
 
 
