@@ -8,7 +8,7 @@ DOCKER=${DOCKER:-docker}
 REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 
 # The tag of an image stands in the catalogue, which is what runs look for.
-tag() { sed -nE "/^\[$1\]/,/^licence/s/^image = \"(.*)\"/\1/p" ../lussac/images.toml; }
+tag() { sed -nE "/^\[$1\]/,/^licence/s/^image = \"(.*)\"/\1/p" ../lussac/sorters/images.toml; }
 
 build() { # FOLDER TAG [BUILD-ARG...]
     local folder=$1 name=$2

@@ -5,18 +5,25 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lussac.engines.base import Engine, ImageRef
-from lussac.engines.docker import DockerEngine
 from lussac.engines.local import LocalEngine
-from lussac.engines.singularity import SingularityEngine
 from lussac.errors import EngineError, UsageError
 
 Gpu = Literal["none", "optional", "required"]
 
-ENGINES: Mapping[str, Callable[[], Engine]] = {
-    "docker": DockerEngine,
-    "singularity": SingularityEngine,
-    "local": LocalEngine,
-}
+
+def _docker() -> Engine:
+    from lussac.engines.docker import DockerEngine  # noqa: PLC0415 - docker takes half a second to import
+
+    return DockerEngine()
+
+
+def _singularity() -> Engine:
+    from lussac.engines.singularity import SingularityEngine  # noqa: PLC0415 - asks docker for images
+
+    return SingularityEngine()
+
+
+ENGINES: Mapping[str, Callable[[], Engine]] = {"docker": _docker, "singularity": _singularity, "local": LocalEngine}
 """In the order in which they are tried."""
 
 AUTO = "auto"

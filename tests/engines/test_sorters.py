@@ -10,6 +10,7 @@ import pytest
 from lussac import sorters
 from lussac.errors import EngineError, FolderError, InterruptedRunError, SorterError
 from lussac.params import SorterParams
+from lussac.sorters.run import as_job
 
 
 def ignore(*_words: str) -> None:
@@ -123,7 +124,7 @@ def test_every_engine_gives_the_same_spikes(prepare_on, engine, sorter, tmp_path
 
 def test_a_parameter_that_names_a_file_of_the_params_folder(prepare_on, engine, tmp_path, recording_folder):
     (tmp_path / "my file, with: signs'é").write_text("seen")
-    job = sorters.as_job(prepare_on(engine.name, "simple", recording=recording_folder), tmp_path / "draft")
+    job = as_job(prepare_on(engine.name, "simple", recording=recording_folder), tmp_path / "draft")
     for name in ("in/recording", "work", "out"):
         (tmp_path / "draft" / name).mkdir(parents=True)
     program = "import sys, shutil; shutil.copyfile(*sys.argv[1:])"

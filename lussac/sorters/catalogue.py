@@ -37,5 +37,5 @@ class Row(Strict):
 @functools.cache
 def catalogue() -> Mapping[str, Row]:
     """Return the rows by the name of the sorter."""
-    text = resources.files("lussac").joinpath("images.toml").read_text(encoding="utf-8")
+    text = resources.files("lussac.sorters").joinpath("images.toml").read_text(encoding="utf-8")
     return {name: Row.model_validate(row) for name, row in tomllib.loads(text).items()}

@@ -15,11 +15,9 @@ from typing import Any
 
 from lussac.engines.base import IN, OUT, WORK, Engine, Exit, Job, Limits, Mount, Outcome, Progress
 from lussac.errors import InterruptedRunError, LussacError, SorterError
-from lussac.sorter_folder import LOG, Finished, Stale, assemble, draft_of, find, forget_failure, keep_failed, publish
-from lussac.sorter_job import SorterJob, prepare, problems
+from lussac.sorters.folder import LOG, Finished, assemble, draft_of, find, forget_failure, keep_failed, publish
+from lussac.sorters.job import SorterJob
 from lussac.store import explained, file_hash
-
-__all__ = ["Finished", "SorterJob", "Stale", "find", "prepare", "problems", "sort", "sort_all"]
 
 FORMAT = 1
 RUNNER = Path(__file__).with_name("runner.py")

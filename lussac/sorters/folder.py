@@ -18,7 +18,7 @@ from spikeinterface.core import BaseSorting, NumpySorting
 
 from lussac import sortings
 from lussac.errors import FolderError
-from lussac.sorter_job import SorterJob
+from lussac.sorters.job import SorterJob
 from lussac.store import file_hash, write_atomically
 
 MANIFEST = "lussac-sorter.json"

@@ -41,7 +41,7 @@ def seed_everything(seed: int) -> None:
     np.random.default_rng = seeded
 
 
-def sort(job: dict, recording: Any, folder: Path) -> Any:
+def sort(job: dict[str, Any], recording: Any, folder: Path) -> Any:
     """Run the sorter; segments are laid end to end for one that can't tell them apart."""
     import spikeinterface.core as si
     from spikeinterface.sorters import run_sorter, sorter_dict
@@ -125,7 +125,7 @@ def last_error(error: BaseException) -> str:
     return own.strip("'\"[], ")
 
 
-def perform(job: dict, recording_folder: Path, work: Path, out: Path) -> dict[str, Any]:
+def perform(job: dict[str, Any], recording_folder: Path, work: Path, out: Path) -> dict[str, Any]:
     """Sort and write the sorting; return what ``result.json`` says of it."""
     import numpy as np
     import spikeinterface.core as si

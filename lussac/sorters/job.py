@@ -8,11 +8,11 @@ from typing import Any
 
 from spikeinterface.sorters import available_sorters, get_default_sorter_params, sorter_dict
 
-from lussac import images
 from lussac.engines import AUTO, choose
 from lussac.engines.base import Engine, ImageRef, Limits
 from lussac.errors import EngineError
 from lussac.params import SorterParams, suggestion
+from lussac.sorters.catalogue import Row, catalogue
 from lussac.store import content_key
 
 CONTAINERS = ("docker", "singularity")
@@ -73,7 +73,7 @@ class SorterJob:
     parameters: Mapping[str, Any]
     seed: int
     made_from: Mapping[str, Any]
-    row: images.Row
+    row: Row
     limits: Limits
     run: Mapping[str, Any]
     why: str
@@ -153,7 +153,7 @@ def prepare(
     EngineError
         If no engine can run the sorter.
     """
-    row = images.catalogue()[run.sorter_name]
+    row = catalogue()[run.sorter_name]
     given = {key: value for key, value in run.sorter_params.items() if key not in RUN_PARAMETERS}
     defaults = default_parameters(run.sorter_name)
     passed_on = {key: run.sorter_params[key] for key in ("delete_tmp_files", "delete_recording_dat") if key in run.sorter_params}
@@ -216,7 +216,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
     return str(value)
 
 
-def _images(run: SorterParams, row: images.Row, engine: str | None) -> tuple[str, Mapping[str, str]]:
+def _images(run: SorterParams, row: Row, engine: str | None) -> tuple[str, Mapping[str, str]]:
     """Return the engine wanted, and what each engine would run the sorter in."""
     runs_in = {name: row.reference for name in CONTAINERS if row.image}
     if sorter_dict[run.sorter_name].is_installed():
@@ -228,7 +228,7 @@ def _images(run: SorterParams, row: images.Row, engine: str | None) -> tuple[str
     return engine or AUTO, runs_in
 
 
-def _no_engine(name: str, sorter: str, row: images.Row, reasons: str) -> str:
+def _no_engine(name: str, sorter: str, row: Row, reasons: str) -> str:
     install = f"pip install {' '.join(row.packages)}" if row.packages else "see its own documentation"
     return (
         f"{name}: nothing here can run {sorter}.\n{reasons}\nThe ways out: docker (start it, and build or name the image with "

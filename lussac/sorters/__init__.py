@@ -1,0 +1,7 @@
+"""Spike sorters: one run of one sorter is checked, prepared, found again if it is unchanged, else run on an engine."""
+
+from lussac.sorters.folder import Finished, Stale, find
+from lussac.sorters.job import SorterJob, prepare, problems
+from lussac.sorters.run import sort, sort_all
+
+__all__ = ["Finished", "SorterJob", "Stale", "find", "prepare", "problems", "sort", "sort_all"]
