@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spikeinterface.core import BaseSorting, create_sorting_analyzer
 
-from lussac.algorithms.contamination import contamination
+from lussac.algorithms.contamination import contamination, cross_contamination
 from lussac.algorithms.correlograms import (
     adaptive_window,
     auto_correlogram,
@@ -23,6 +23,7 @@ from lussac.algorithms.correlograms import (
 from lussac.algorithms.templates import center_of_mass, strongest_channels, template_difference
 from lussac.algorithms.timeline import Train
 from lussac.algorithms.unit_merges import Pair
+from lussac.errors import ModuleError
 from lussac.modules._merge_params import ContaminationPeriods, Params, Step, StepsParams
 from lussac.modules.base import Context
 from lussac.sortings import keep, unit_ids
@@ -128,57 +129,75 @@ def correlogram_differences(units: Units, pairs: Sequence[Pair]) -> list[float]:
     return found
 
 
+def contamination_tests(units: Units, pairs: Sequence[Pair]) -> list[float]:
+    """Return for each pair the p-value of the test that the units contaminate each other; the smaller of both directions."""
+    step, trains = units.steps.cross_contamination, units.trains
+
+    def p_value(first: int, second: int) -> float:
+        return cross_contamination(trains[first], trains[second], *units.periods(step), units.duration, step.cc_thresh).p_value
+
+    return [min(p_value(first, second), p_value(second, first)) for first, second in pairs]
+
+
 UNIT_STEPS: Mapping[Step, Callable[[Units, int], bool]] = {
     "num_spikes": lambda units, unit: len(units.trains[unit]) >= units.steps.num_spikes.min_spikes,
     "snr": lambda units, unit: units.snr(unit) >= units.steps.snr.min_snr,
     "remove_contaminated": lambda units, unit: units.contamination(unit) <= units.steps.remove_contaminated.contamination_thresh,
 }
-PAIR_STEPS: Mapping[Step, tuple[Callable[[Units, Sequence[Pair]], list[float]], Callable[[StepsParams], float]]] = {
-    "unit_locations": (distances, lambda steps: steps.unit_locations.max_distance_um),
-    "template_similarity": (template_differences, lambda steps: steps.template_similarity.template_diff_thresh),
-    "correlogram": (correlogram_differences, lambda steps: steps.correlogram.corr_diff_thresh),
+PAIR_STEPS: Mapping[Step, tuple[Callable[[Units, Sequence[Pair]], list[float]], Callable[[StepsParams, float], bool]]] = {
+    "unit_locations": (distances, lambda steps, value: value <= steps.unit_locations.max_distance_um),
+    "template_similarity": (template_differences, lambda steps, value: value <= steps.template_similarity.template_diff_thresh),
+    "correlogram": (correlogram_differences, lambda steps, value: value <= steps.correlogram.corr_diff_thresh),
+    "cross_contamination": (contamination_tests, lambda steps, value: value > steps.cross_contamination.p_value),
 }
-"""What is measured of each pair, and the largest value accepted."""
+"""What is measured of each pair, and which value is accepted."""
 
 
 def find_candidates(units: Units) -> dict[Pair, dict[str, float]]:
     """Return the pairs of units that pass every step, by indices, with what was measured."""
     steps = units.params.auto_merge_params.chosen_steps()
     usable = [unit for unit, template in enumerate(units.templates) if template.any()]
-    if not set(steps) <= UNIT_STEPS.keys() | PAIR_STEPS.keys():
-        return {pair: {} for pair in _from_spikeinterface(units, usable, steps)}
     able = [unit for unit in usable if all(UNIT_STEPS[step](units, unit) for step in steps if step in UNIT_STEPS)]
     found: dict[Pair, dict[str, float]] = {pair: {} for pair in combinations(able, 2)}
-    for step, (measure, limit) in PAIR_STEPS.items():  # cheap ones first, whatever the order of the file
+    for step, (measure, accept) in PAIR_STEPS.items():  # cheap ones first, whatever the order of the file
         if step in steps and found:
             values = measure(units, list(found))
             pairs = zip(found.items(), values, strict=True)
-            found = {pair: {**numbers, step: value} for (pair, numbers), value in pairs if value <= limit(units.steps)}
+            found = {pair: {**numbers, step: value} for (pair, numbers), value in pairs if accept(units.steps, value)}
+    others = [step for step in steps if step not in UNIT_STEPS and step not in PAIR_STEPS]
+    if others and found:
+        confirmed = _passing_in_spikeinterface(units, sorted(set(chain.from_iterable(found))), others)
+        found = {pair: numbers for pair, numbers in found.items() if pair in confirmed}
     return found
 
 
-def _from_spikeinterface(units: Units, usable: Sequence[int], steps: Sequence[Step]) -> list[Pair]:
-    """Return the pairs that SpikeInterface finds among some units, with steps that are only there."""
+def _passing_in_spikeinterface(units: Units, some: Sequence[int], steps: Sequence[Step]) -> set[Pair]:
+    """Return the pairs among some units that pass steps which only SpikeInterface has."""
     from spikeinterface.curation import compute_merge_unit_groups  # noqa: PLC0415 - takes long to import, and is rarely needed
 
-    if len(usable) < 2:
-        return []
-    ids = unit_ids(units.sorting)
-    sorting = keep(units.sorting, [ids[unit] for unit in usable])
-    extraction, context = units.params.wvf_extraction, units.context
-    params = units.steps.model_dump(exclude_none=True)
-    for step in ("remove_contaminated", "quality_score"):
-        censored, refractory = units.params.periods(getattr(units.steps, step))
-        params[step] |= {"censored_period_ms": censored, "refractory_period_ms": refractory}
-    params["correlogram"]["adaptative_window_thresh"] = params["correlogram"].pop("adaptive_window_thresh")
-    analyzer = create_sorting_analyzer(sorting, context.traces.band(extraction.filter_band), format="memory", sparse=False)
-    extensions = {
-        "random_spikes": {"max_spikes_per_unit": extraction.max_spikes_per_unit, "seed": context.seed},
-        "templates": {"ms_before": extraction.ms_before, "ms_after": extraction.ms_after},
-        "unit_locations": {"method": "center_of_mass"},
-    }
-    analyzer.compute(extensions, **context.jobs)
+    ids, context, extraction = unit_ids(units.sorting), units.context, units.params.wvf_extraction
+    if "knn" in steps and not np.ptp(context.recording.get_channel_locations()[:, :2], axis=0).all():
+        raise ModuleError(
+            "merge_units: the step 'knn' needs a probe with channels at several places in both directions. Choose another preset."
+        )
+    with_templates = not {"knn", "slay_score"}.isdisjoint(steps)
+    recording = context.traces.band(extraction.filter_band) if with_templates else context.recording
+    sorting = keep(units.sorting, [ids[unit] for unit in some])
+    analyzer = create_sorting_analyzer(sorting, recording, format="memory", sparse=False)
+    if with_templates:
+        analyzer.compute("random_spikes", max_spikes_per_unit=extraction.max_spikes_per_unit, seed=context.seed)
+        analyzer.compute("templates", ms_before=extraction.ms_before, ms_after=extraction.ms_after, **context.jobs)
+    given = {step: getattr(units.steps, step).model_dump() for step in steps}
+    # that of SLAy uses the differences that another step leaves behind, which here lets every pair pass
+    needed = {"template_similarity": {"template_diff_thresh": math.inf}} if "slay_score" in steps else {}
     groups = compute_merge_unit_groups(
-        analyzer, preset=None, steps=list(steps), steps_params=params, resolve_graph=False, force_copy=False, **context.jobs
+        analyzer,
+        preset=None,
+        steps=[*needed, *steps],
+        steps_params=needed | given,
+        resolve_graph=False,
+        force_copy=False,
+        **context.jobs,
     )
-    return [(ids.index(first), ids.index(second)) for first, second in groups]
+    pairs = ((ids.index(first), ids.index(second)) for first, second in groups)
+    return {(min(pair), max(pair)) for pair in pairs}

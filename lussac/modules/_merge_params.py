@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, Field, model_validator
 
 from lussac.modules.base import ModuleParams
-from lussac.params import Count, Fraction, Micrometers, Milliseconds, Periods, Samples, Strict, WaveformExtraction, as_tuples
+from lussac.params import Count, Fraction, Micrometers, Milliseconds, Periods, Samples, Strict, WaveformExtraction
+from lussac.validation import as_tuples
 
 Positive = Annotated[float, Field(gt=0)]
 Step = Literal[
@@ -46,10 +47,12 @@ OLDER_NAMES: dict[str, tuple[str, ...]] = {
     "adaptive_window_threshold": ("auto_merge_params.steps_params.correlogram.adaptive_window_thresh",),
     "censored_period_ms": (
         "auto_merge_params.steps_params.remove_contaminated.censored_period_ms",
+        "auto_merge_params.steps_params.cross_contamination.censored_period_ms",
         "auto_merge_params.steps_params.quality_score.censored_period_ms",
     ),
     "refractory_period_ms": (
         "auto_merge_params.steps_params.remove_contaminated.refractory_period_ms",
+        "auto_merge_params.steps_params.cross_contamination.refractory_period_ms",
         "auto_merge_params.steps_params.quality_score.refractory_period_ms",
     ),
     "firing_contamination_balance": ("auto_merge_params.steps_params.quality_score.firing_contamination_balance",),
@@ -149,7 +152,7 @@ class KNN(Strict):
     """Neighbours of each spike."""
 
 
-class CrossContaminationTest(Strict):
+class CrossContaminationTest(ContaminationPeriods):
     """Only units that do not contaminate each other are merged."""
 
     cc_thresh: Fraction = 0.1
@@ -259,7 +262,7 @@ class Params(ModuleParams):
     @model_validator(mode="after")
     def _periods_in_order(self) -> Self:
         steps = self.auto_merge_params.steps_params
-        for step in (steps.remove_contaminated, steps.quality_score):
+        for step in (steps.remove_contaminated, steps.cross_contamination, steps.quality_score):
             censored, refractory = self.periods(step)
             if censored >= refractory:
                 raise ValueError(f"the refractory period ({refractory:g} ms) must exceed the censored one ({censored:g} ms)")

@@ -6,7 +6,7 @@ import pytest
 from spikeinterface.core import NumpyRecording, generate_ground_truth_recording
 
 from lussac.algorithms.timeline import Timeline
-from lussac.errors import Problem
+from lussac.errors import ModuleError, Problem
 from lussac.modules._merge_params import OLDER_NAMES
 from lussac.modules.merge_units import MODULE, Params
 from lussac.params import from_dict, validate
@@ -140,11 +140,23 @@ def test_far_units_are_not_merged(make_context, truth):
     assert (merged.get_num_units(), decisions) == (2, ())
 
 
-@pytest.mark.parametrize("preset", ["x_contaminations", "slay"])
-def test_presets_of_spikeinterface_merge_too(make_context, truth, preset):
+@pytest.mark.parametrize("preset", ["x_contaminations", pytest.param("slay", marks=pytest.mark.slow)])
+def test_other_presets_merge_too(make_context, truth, preset):
     recording, neurons = truth
     merged, _ = merge(make_context(recording), with_splits(neurons), auto_merge_params={"preset": preset})
     assert merged.unit_ids.tolist() == [11, 12, 13, 15]
+
+
+def test_steps_of_spikeinterface_keep_pairs_out(make_context, truth):
+    recording, neurons = truth
+    merged, _ = merge(make_context(recording), with_splits(neurons), auto_merge_params={"preset": "temporal_splits"})
+    assert merged.get_num_units() == 6
+
+
+def test_neighbours_in_space_need_a_probe_with_two_dimensions(make_context, truth):
+    recording, neurons = truth
+    with pytest.raises(ModuleError, match="Choose another preset"):
+        merge(make_context(recording), with_splits(neurons), auto_merge_params={"preset": "feature_neighbors"})
 
 
 def test_segments_are_not_mixed(make_context, truth):
