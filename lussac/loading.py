@@ -13,9 +13,10 @@ from spikeinterface.core import BaseRecording
 from spikeinterface.core.core_tools import is_path_remote
 
 from lussac.errors import InputError
-from lussac.params import RecordingParams, suggestion
+from lussac.params import RecordingParams
 from lussac.preprocessing import Problem, argument_problems, step_problems
 from lussac.recording import in_microvolts, reason, strings
+from lussac.validation import suggestion
 
 _ALIASES = {"bindat": "binary"}
 _PATH_ENDINGS = ("path", "paths", "file", "files", "folder", "folders")

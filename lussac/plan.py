@@ -12,9 +12,10 @@ from lussac.errors import InputError, ParamsError, Problem
 from lussac.jsonc import Document, Keys
 from lussac.modules import EXPORT_MARKER, MERGED
 from lussac.modules.base import Module, ModuleParams
-from lussac.params import Params, check, suggestion, validate
+from lussac.params import Params, check
 from lussac.places import Place, Role
 from lussac.units import EVERYTHING, REST, Selector
+from lussac.validation import suggestion, validate
 
 CATEGORIZES = "units_categorization"
 REMOVES_CATEGORIES = "clear"

@@ -15,8 +15,8 @@ from spikeinterface.core.time_series_tools import get_random_sample_slices
 from spikeinterface.preprocessing.filter import adjust_margin_ms_for_highpass
 
 from lussac.errors import FolderError, InputError
-from lussac.params import suggestion
 from lussac.recording import content_hash, hash_of, read_binary, reason, write_binary
+from lussac.validation import suggestion
 
 Steps = Mapping[str, Any]
 """Names of functions to their arguments, in order."""

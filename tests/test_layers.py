@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "lussac"
 LAYERS = (
     ("errors", "units", "__version__"),
     ("algorithms",),
-    ("jsonc", "params"),
+    ("jsonc", "validation", "params"),
     ("engines", "store", "provenance", "interrupt", "plainpickle"),
     ("recording", "preprocessing", "loading", "sortings", "analyses", "bandpass", "spikes", "traces", "waveforms", "quality"),
     ("fusing", "sorters", "modules", "params_examples"),

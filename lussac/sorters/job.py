@@ -11,9 +11,10 @@ from spikeinterface.sorters import available_sorters, get_default_sorter_params,
 from lussac.engines import AUTO, choose
 from lussac.engines.base import Engine, ImageRef, Limits
 from lussac.errors import EngineError
-from lussac.params import SorterParams, suggestion
+from lussac.params import SorterParams
 from lussac.sorters.catalogue import Row, catalogue
 from lussac.store import content_key
+from lussac.validation import suggestion
 
 CONTAINERS = ("docker", "singularity")
 

@@ -9,9 +9,10 @@ from lussac.algorithms.timeline import Timeline
 from lussac.errors import ModuleError, Problem
 from lussac.modules._merge_params import OLDER_NAMES
 from lussac.modules.merge_units import MODULE, Params
-from lussac.params import from_dict, validate
+from lussac.params import from_dict
 from lussac.sortings import content_hash, from_trains, trains
 from lussac.units import Action, UnitRef
+from lussac.validation import validate
 from tests.modules.conftest import FS, silent_recording, sorting_of
 
 SECONDS, NEURONS = 40, 4

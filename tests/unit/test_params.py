@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from lussac import jsonc, params
+from lussac import jsonc, params, validation
 from lussac.errors import InputError, ParamsError
 from lussac.params import Band, Count, Fraction, Milliseconds, Params, Periods, Strict, WaveformExtraction
 
@@ -37,14 +37,14 @@ class Example(Strict):
 
 def validated(text: str) -> Example:
     document = jsonc.parse(text, "params.json")
-    result = params.validate(Example, document.data, (), document)
+    result = validation.validate(Example, document.data, (), document)
     assert isinstance(result, Example), result
     return result
 
 
 def problems(text: str) -> list[str]:
     document = jsonc.parse(text, "params.json")
-    result = params.validate(Example, document.data, (), document)
+    result = validation.validate(Example, document.data, (), document)
     assert isinstance(result, tuple)
     return [f"{one.line}:{one.column} {one.path}: {one.message}" for one in sorted(result)]
 

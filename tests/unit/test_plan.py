@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lussac import modules, params, plan
+from lussac import modules, params, plan, validation
 from lussac.errors import ParamsError
 from lussac.modules import EXPORT_MARKER
 from lussac.plan import Plan
@@ -347,5 +347,5 @@ def test_every_module_has_a_purpose_and_described_parameters() -> None:
         module = modules.load(name)
         assert module.run.__doc__, name
         for field, info in module.params.model_fields.items():
-            described = info.description or any(inner.__doc__ for inner in params._models(info.annotation))
+            described = info.description or any(inner.__doc__ for inner in validation._models(info.annotation))
             assert described, f"{name}.{field}"
