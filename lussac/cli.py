@@ -1,6 +1,7 @@
 """The command line."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     init = commands.add_parser("init", help="write a commented params.json to start from")
     init.add_argument("example", nargs="?", help="which example; without it, they are listed")
     init.add_argument("params", type=Path, nargs="?", default=Path("params.json"), help="the file to write (%(default)s)")
+    commands.add_parser("schema", help="print the JSON schema of params.json, for editors")
     demo = commands.add_parser(
         "demo", help="make a recording whose neurons are known, sort it with several sorters, merge, compare"
     )
@@ -121,10 +123,10 @@ def run_command(chosen: argparse.Namespace) -> int:
 def check_command(chosen: argparse.Namespace) -> int:
     """``lussac check``."""
     from lussac import params  # noqa: PLC0415
-    from lussac.console import show_plan  # noqa: PLC0415
+    from lussac.console import check_and_show  # noqa: PLC0415
     from lussac.plan import compile_plan  # noqa: PLC0415
 
-    show_plan(compile_plan(params.read(chosen.params)))
+    check_and_show(compile_plan(params.read(chosen.params)))
     return 0
 
 
@@ -150,6 +152,15 @@ def init_command(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def schema_command(chosen: argparse.Namespace) -> int:  # noqa: ARG001
+    """``lussac schema``."""
+    from lussac.console import make_console  # noqa: PLC0415
+    from lussac.schema import schema  # noqa: PLC0415
+
+    make_console().print(json.dumps(schema(), indent=1), markup=False, soft_wrap=True)
+    return 0
+
+
 def demo_command(chosen: argparse.Namespace) -> int:
     """``lussac demo``."""
     from lussac import demo, params  # noqa: PLC0415
@@ -166,4 +177,4 @@ def demo_command(chosen: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"run": run_command, "check": check_command, "init": init_command, "demo": demo_command}
+COMMANDS = {"run": run_command, "check": check_command, "init": init_command, "demo": demo_command, "schema": schema_command}

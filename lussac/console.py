@@ -1,19 +1,24 @@
 """What the user sees in the terminal; with cli.py the only place that prints."""
 
+import contextlib
+import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import rich.progress
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
 from lussac.interrupt import interruptible
 from lussac.pipeline import Options, Result, Step, run
+from lussac.pipeline.inputs import check_inputs
+from lussac.pipeline.log import LOGGER
 from lussac.pipeline.progress import Progress
 from lussac.plan import Plan
 from lussac.store import remove_scratch
@@ -106,15 +111,30 @@ def run_and_show(plan: Plan, options: Options, *, quiet: bool = False) -> Result
     """
     folders = plan.params.lussac
     with interruptible(lambda: remove_scratch(folders.tmp_folder, folders.logs_folder)):
-        with Display(quiet=quiet) as display:
+        with Display(quiet=quiet) as display, shown_warnings(display.console):
             result = run(plan, options, watch=display.watch)
         show_summary(result, display.console)
     return result
 
 
-def show_plan(plan: Plan) -> None:
-    """Print what a run would do."""
+@contextlib.contextmanager
+def shown_warnings(console: Console) -> Iterator[None]:
+    """Print the warnings that go into the log; errors are told when they end the command."""
+    handler = RichHandler(logging.WARNING, console, show_time=False, show_path=False, markup=False)
+    handler.addFilter(lambda record: record.levelno == logging.WARNING)
+    logger = logging.getLogger(LOGGER)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def check_and_show(plan: Plan) -> None:
+    """Check what a plan reads, and print what a run would do."""
     console = make_console()
+    with shown_warnings(console):
+        check_inputs(plan, logging.getLogger(LOGGER))
     for heading, rows in plan.describe().items():
         console.print(Text(heading, style="bold"))
         for row in rows:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,8 @@ class Provenance:
 def assemble(events: Iterable[Facts]) -> dict[str, Any]:
     """Return the record that the events of one run add up to.
 
-    A later event ``run`` adds to or replaces what an earlier one said; the others are listed in their order.
+    A later event ``run`` adds to or replaces what an earlier one said; the others are listed in their order,
+    sorters by name, because they end in any order.
     """
     record: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "inputs": [], "sorters": [], "steps": []}
     lists = {"input": "inputs", "sorter": "sorters", "step": "steps"}
@@ -161,6 +163,7 @@ def assemble(events: Iterable[Facts]) -> dict[str, Any]:
             record |= {"run": event["run"]} | facts
         else:
             record[lists[event["event"]]].append(facts)
+    record["sorters"].sort(key=itemgetter("name"))
     return record
 
 

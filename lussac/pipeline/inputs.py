@@ -66,20 +66,45 @@ def read_inputs(plan: Plan, given: Given, hashes: MutableMapping[str, str], log:
     ParamsError
         A pass works on a category that no analysis carries and no module makes.
     """
-    params = plan.params
-    analyses = {name: load_analysis(path) for name, path in params.analyses.items()} | dict(given.sortings)
-    plan.check_categories({category for sorting in analyses.values() for category in srt.categories(sorting).values()})
-    steps: preprocessing.Steps = {}
-    if given.recording is not None:
-        loaded = _checked(given.recording, log)
-    else:
-        if params.recording is None:
-            raise InputError("No recording is given. Add the section 'recording' to the params, or give one as an object.")
-        loaded = loading.load(params.recording, plan.base, log)
-        steps = params.recording.preprocessing
-    jobs = params.lussac.si_global_job_kwargs.kwargs()
+    analyses = read_analyses(plan, given)
+    loaded = read_recording(plan, given, log)
+    steps = _steps(plan, given)
+    jobs = plan.params.lussac.si_global_job_kwargs.kwargs()
     recording = preprocessing.preprocess(loaded, steps, log, base=plan.base, hashes=hashes, jobs=jobs)
     return Inputs(loaded, recording, {name: _fitting(name, analyses[name], recording, log) for name in analyses}, steps)
+
+
+def check_inputs(plan: Plan, log: logging.Logger) -> None:
+    """Read what the params name without computing or writing anything, and raise what `read_inputs` would, as far as it shows."""
+    given = Given()
+    analyses = read_analyses(plan, given)
+    loaded = read_recording(plan, given, log)
+    if not _steps(plan, given):  # which may change the rate or the length
+        for name, sorting in analyses.items():
+            _fitting(name, sorting, loaded, log)
+
+
+def read_analyses(plan: Plan, given: Given) -> dict[str, BaseSorting]:
+    """Read the analyses, and check that the categories that passes work on can exist."""
+    analyses = {name: load_analysis(path) for name, path in plan.params.analyses.items()} | dict(given.sortings)
+    plan.check_categories({category for sorting in analyses.values() for category in srt.categories(sorting).values()})
+    return analyses
+
+
+def read_recording(plan: Plan, given: Given, log: logging.Logger) -> BaseRecording:
+    """Return the recording before its preprocessing."""
+    if given.recording is not None:
+        return _checked(given.recording, log)
+    if plan.params.recording is None:
+        raise InputError("No recording is given. Add the section 'recording' to the params, or give one as an object.")
+    return loading.load(plan.params.recording, plan.base, log)
+
+
+def _steps(plan: Plan, given: Given) -> preprocessing.Steps:
+    """Return the preprocessing; a recording given as an object has it behind it."""
+    if given.recording is not None or plan.params.recording is None:
+        return {}
+    return plan.params.recording.preprocessing
 
 
 def _checked(recording: BaseRecording, log: logging.Logger) -> BaseRecording:

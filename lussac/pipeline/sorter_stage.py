@@ -114,9 +114,13 @@ class SorterStage:
             self._write_recording(job)
             self.log.info("%s: %s on %s (%s), image %s.", job.name, job.sorter, job.engine.name, job.why, job.image.rootfs)
             self.watch(Progress(job.name, "waiting"))
-        made = sorters.sort_all(jobs, self.cores, None, self._progress, threading.Event())
-        for job in jobs:
-            self._tell_end(job, made[job.name])
+        by_name = {job.name: job for job in jobs}
+        made = sorters.sort_all(
+            jobs, self.cores, None, self._progress, threading.Event(), lambda name, result: self._tell_end(by_name[name], result)
+        )
+        interrupted = [result for result in made.values() if isinstance(result, InterruptedRunError)]
+        if interrupted:
+            raise interrupted[0]
         return made
 
     def _write_recording(self, job: SorterJob) -> None:
@@ -130,14 +134,13 @@ class SorterStage:
         self.watch(Progress(name, "running", line))
 
     def _tell_end(self, job: SorterJob, result: Finished | LussacError) -> None:
-        if isinstance(result, InterruptedRunError):
-            raise result
         if isinstance(result, Finished):
             self._tell(job.name, "done", result, "done")
             return
         self.log.error("%s", result)
         self.watch(Progress(job.name, "failed", str(result)))
-        self.provenance.add("sorter", name=job.name, sorter=job.sorter, key=job.key, outcome="failed", message=str(result))
+        outcome = "interrupted" if isinstance(result, InterruptedRunError) else "failed"
+        self.provenance.add("sorter", name=job.name, sorter=job.sorter, key=job.key, outcome=outcome, message=str(result))
 
     def _tell(self, name: str, state: Literal["done", "reused"], result: Finished, outcome: str) -> None:
         units = result.record["units"]
