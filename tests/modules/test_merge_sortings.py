@@ -149,21 +149,16 @@ def test_the_order_of_the_analyses_has_no_influence(recording, analyses, make_co
 
 
 HASHED = """
-import logging, sys
+import sys
 from pathlib import Path
-from lussac.modules.base import Context
-from lussac.modules.merge_sortings import MODULE, Params
-from lussac.sortings import content_hash, load
-from lussac.traces import Traces
-from lussac.units import Selector
+import lussac
 from lussac.recording import read_binary
+from lussac.sortings import content_hash, load
 folder = Path(sys.argv[1])
-recording = read_binary(folder / "recording")
-log = logging.getLogger("lussac")
-context = Context(recording=recording, traces=Traces(recording, folder, {}, log), selector=Selector.parse("all"), folder=folder,
-                  base=folder, seed=0, jobs={}, log=log)
 sortings = {file.name: load(file) for file in sorted((folder / "sortings").iterdir())}
-print(content_hash(MODULE.run(sortings, Params(), context).sortings["merged_sorting"]))
+section = {"logs_folder": sys.argv[2], "tmp_folder": sys.argv[2] + "_tmp", "pipeline": {"merge_sortings": {"all": {}}}}
+result = lussac.run({"lussac": section}, read_binary(folder / "recording"), sortings)
+print(content_hash(result.sortings["merged_sorting"]))
 """
 
 
@@ -174,7 +169,7 @@ def test_the_hash_seed_has_no_influence(recording, analyses, tmp_path):
 
     def run(seed: str) -> str:
         environment = os.environ | {"PYTHONHASHSEED": seed}
-        command = [sys.executable, "-c", HASHED, str(tmp_path)]
+        command = [sys.executable, "-c", HASHED, str(tmp_path), str(tmp_path / f"run{seed}")]
         return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
     assert run("1") == run("2")
