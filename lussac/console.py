@@ -91,9 +91,9 @@ class Display:
     def _say(self, news: Progress) -> None:
         """Print a line when something starts or ends; what a sorter says in between is in the log."""
         is_new = news.name not in self._started
-        self._started.setdefault(news.name, time.monotonic())
         if news.state == "waiting" or (news.state == "running" and not is_new):
             return
+        self._started.setdefault(news.name, time.monotonic())
         seconds = "" if news.state == "running" else f" after {time.monotonic() - self._started[news.name]:.1f} s"
         text = f": {news.text}" if news.text else ""
         self.console.print(f"{news.name}: {news.state}{seconds}{text}", markup=False, highlight=False, soft_wrap=True)

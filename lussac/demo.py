@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import probeinterface
 from spikeinterface.comparison import compare_sorter_to_ground_truth
-from spikeinterface.core import BaseRecording, BaseSorting, write_binary_recording
+from spikeinterface.core import BaseRecording, BaseSorting
 from spikeinterface.generation import generate_ground_truth_recording
 from spikeinterface.preprocessing import scale
 
@@ -61,10 +61,17 @@ def prepare(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     recording, truth = generate()
     probeinterface.write_probeinterface(folder / PROBE, recording.get_probegroup())
-    write_binary_recording(recording, file_paths=[folder / RECORDING], n_jobs=1, progress_bar=False)
+    _write_traces(recording, folder / RECORDING)
     shutil.copyfile(EXAMPLE, params)
     sortings.save(truth, folder / TRUTH)
     return params
+
+
+def _write_traces(recording: BaseRecording, file: Path) -> None:
+    second = int(RATE)
+    with file.open("wb") as stream:
+        for start in range(0, recording.get_num_samples(), second):
+            stream.write(recording.get_traces(0, start, start + second).tobytes())
 
 
 def generate() -> tuple[BaseRecording, BaseSorting]:
