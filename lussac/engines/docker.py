@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from lussac.engines.base import (
     Exit,
     ImageRef,
     Job,
-    Mount,
     Outcome,
     Progress,
     identity,
@@ -32,7 +31,7 @@ from lussac.engines.base import (
     judge,
     supervise,
 )
-from lussac.engines.hostpaths import HostPaths
+from lussac.engines.hostpaths import bind, places
 from lussac.errors import EngineError
 
 PARENT, RUN = "io.lussac.parent", "io.lussac.run"
@@ -40,21 +39,15 @@ PATIENCE = 20.0
 """Seconds that a daemon gets to come back."""
 GRACE = 2
 """Seconds between the wish to end and the kill."""
+SUBPATHS_SINCE = (1, 45)
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True)
 class DockerEngine:
-    """Runs jobs as containers of a docker daemon, which may be podman's.
-
-    Parameters
-    ----------
-    paths
-        Where the daemon finds the folders of this process, which may run in a container itself.
-    """
+    """Runs jobs as containers of a docker daemon, which may be podman's."""
 
     name: str = "docker"
-    paths: HostPaths = field(default_factory=HostPaths)
 
     def unavailable(self) -> str | None:
         """Return None, or why no daemon answers."""
@@ -137,7 +130,7 @@ class DockerEngine:
         with _client() as client:
             try:
                 info = client.info()
-                arguments |= create_arguments(job, info, self._binds(client, job))
+                arguments |= create_arguments(job, info, binds(client, job))
                 with _container(client, arguments) as container:
                     return end(*_watch(container, job, log, progress, stop))
             except ImageNotFound:
@@ -161,17 +154,15 @@ class DockerEngine:
                     removed.append(f"container {container.name} of a run that is gone")
         return tuple(removed)
 
-    def _binds(self, client: docker.DockerClient, job: Job) -> list[Bind]:
-        """Return the mounts as the daemon's machine knows them."""
-        return [self.paths.bind(client, mount) for mount in merged(job.mounts)]
+
+def binds(client: docker.DockerClient, job: Job) -> list[Bind]:
+    """Return the mounts of a job as the daemon's machine knows them; one inside another comes after it."""
+    known = places(client, job.source(OUT))
+    subpaths = known is not None and _api_version(client) >= SUBPATHS_SINCE
+    return [bind(known, mount, subpaths=subpaths) for mount in sorted(job.mounts, key=lambda mount: mount.target)]
 
 
-def merged(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
-    """Return the mounts in an order in which one inside another comes after it."""
-    return tuple(sorted(mounts, key=lambda mount: mount.target))
-
-
-def create_arguments(job: Job, info: Mapping[str, Any], binds: list[Bind]) -> dict[str, Any]:
+def create_arguments(job: Job, info: Mapping[str, Any], mounts: list[Bind]) -> dict[str, Any]:
     """Return a job as arguments of the SDK; pure.
 
     Parameters
@@ -180,7 +171,7 @@ def create_arguments(job: Job, info: Mapping[str, Any], binds: list[Bind]) -> di
         What to run.
     info
         What the daemon says about itself.
-    binds
+    mounts
         The mounts of the job, on the daemon's machine.
     """
     owner = job.source(OUT).stat()
@@ -190,7 +181,7 @@ def create_arguments(job: Job, info: Mapping[str, Any], binds: list[Bind]) -> di
         "entrypoint": [job.argv[0]],
         "command": list(job.argv[1:]),
         "environment": {**CACHES, **job.env},
-        "mounts": binds,
+        "mounts": mounts,
         "working_dir": WORK,
         "user": user,
         "network_mode": "host" if "network" in job.relaxed else "none",
@@ -334,6 +325,10 @@ def _pulled(client: docker.DockerClient, image: str, *, pull: bool) -> Mapping[s
         return dict(client.images.get(image).attrs)
     except (DockerException, RequestException) as error:
         raise EngineError(f"{image} can't be pulled ({_short(error)}); look at its name and at the network.") from error
+
+
+def _api_version(client: docker.DockerClient) -> tuple[int, ...]:
+    return tuple(int(part) for part in client.version()["ApiVersion"].split("."))
 
 
 def _is_rootless(info: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ import pytest
 import spikeinterface.core as si
 
 from lussac.engines import ENGINES
+from lussac.engines.base import Engine, ImageRef
 from lussac.errors import EngineError
 from lussac.recording import write_binary
 
@@ -44,28 +45,42 @@ def segments_folder(tmp_path_factory) -> Path:
     return make_recording(tmp_path_factory.mktemp("recording") / "two", [8.0, 5.0])
 
 
-@pytest.fixture(
-    scope="session",
-    params=[
-        pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("singularity", marks=pytest.mark.singularity),
-        "local",
-    ],
-)
-def engine(request):
-    """Return each engine that answers here."""
-    found = ENGINES[request.param]()
+CONTAINERS = [pytest.param("docker", marks=pytest.mark.docker), pytest.param("singularity", marks=pytest.mark.singularity)]
+
+
+def answering(name: str) -> Engine:
+    found = ENGINES[name]()
     if reason := found.unavailable():
-        pytest.skip(f"{request.param}: {reason}")
+        pytest.skip(f"{name}: {reason}")
     return found
 
 
-@pytest.fixture(scope="session")
-def image(engine):
-    """Return something with Python and SpikeInterface to run in."""
-    if engine.name == "local":
-        return engine.resolve("spikeinterface", pull=False)
+def image_of(engine: Engine) -> ImageRef:
     try:
-        return engine.resolve("lussac/simple:0.105.3", pull=False)
+        return engine.resolve("spikeinterface" if engine.name == "local" else "lussac/simple:0.105.3", pull=False)
     except EngineError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", params=[*CONTAINERS, "local"])
+def engine(request) -> Engine:
+    """Return each engine that answers here."""
+    return answering(request.param)
+
+
+@pytest.fixture(scope="session")
+def image(engine) -> ImageRef:
+    """Return something with Python and SpikeInterface to run in."""
+    return image_of(engine)
+
+
+@pytest.fixture(scope="session", params=CONTAINERS)
+def container(request) -> Engine:
+    """Return each engine of containers that answers here."""
+    return answering(request.param)
+
+
+@pytest.fixture(scope="session")
+def container_image(container) -> ImageRef:
+    """Return an image with Python and SpikeInterface."""
+    return image_of(container)

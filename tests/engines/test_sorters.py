@@ -108,11 +108,9 @@ def test_a_time_limit_is_told(prepare):
 
 
 @pytest.mark.parametrize("sorter", ["simple", pytest.param("tridesclous2", marks=pytest.mark.slow)])
-def test_every_engine_gives_the_same_spikes(prepare_on, engine, sorter, tmp_path):
-    if engine.name == "local":
-        pytest.skip("is what the others are compared with")
+def test_a_container_gives_the_same_spikes(prepare_on, container, sorter, tmp_path):
     try:
-        inside = prepare_on(engine.name, sorter, name="inside")
+        inside = prepare_on(container.name, sorter, name="inside")
     except EngineError as error:
         pytest.skip(str(error))
     there = sort(inside)

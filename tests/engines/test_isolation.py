@@ -1,0 +1,146 @@
+"""What a container keeps a sorter from, and what is said when an engine can't do what is asked."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lussac.engines import ENGINES
+from lussac.engines.base import IN, OUT, WORK, Job, Limits, Mount, Outcome
+from lussac.errors import EngineError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def inside(container, container_image, tmp_path):
+    """Return a function that runs a program in a container, and what it needs."""
+    for name in ("in", "work", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "in" / "given").write_text("given")
+    (tmp_path / "secret").write_text("of the host")
+    writable = [Mount(tmp_path / name, target, read_only=False) for name, target in (("work", WORK), ("out", OUT))]
+    mounts = (Mount(tmp_path / "in", IN), *writable)
+    job = Job(image=container_image, argv=(), mounts=mounts, env={}, limits=Limits(seconds=60), label=f"test-{tmp_path.name}")
+
+    def inside(program: str, **changes):
+        job_now = replace(job, argv=("python", "-c", program), **changes)
+        return container.run(job_now, tmp_path / "log", lambda _line: None, threading.Event())
+
+    inside.job = job
+    return inside
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import socket; socket.create_connection(('1.1.1.1', 53), 3)",
+        "import socket; socket.create_connection(('127.0.0.1', 22), 3)",
+        "open('/lussac/in/given', 'w').write('changed')",
+        "import os; os.unlink('/lussac/in/given')",
+        "open('/var/run/docker.sock')",
+        "open('/opt/venv/new', 'w')",
+        "open('{secret}')",
+        "import ctypes; assert ctypes.CDLL(None).mount(b'x', b'/mnt', b'tmpfs', 0, b'') == 0",
+    ],
+    ids=["network", "loopback", "input", "delete input", "socket", "root", "host", "mount"],
+)
+def test_fails_what_a_sorter_must_not_do(inside, program, tmp_path):
+    end = inside(program.replace("{secret}", str(tmp_path / "secret")))
+    assert end.outcome is Outcome.SORTER_ERROR, (tmp_path / "log").read_text()
+    assert (tmp_path / "in" / "given").read_text() == "given"
+
+
+def test_no_variable_of_the_user_gets_in(inside, tmp_path, monkeypatch):
+    for name in ("SECRET", "APPTAINERENV_SECRET", "SINGULARITYENV_SECRET", "APPTAINER_BIND", "SINGULARITY_BIND"):
+        monkeypatch.setenv(name, str(tmp_path))
+    inside("import os, json; print(json.dumps(dict(os.environ)))")
+    seen = json.loads((tmp_path / "log").read_text())
+    assert "SECRET" not in seen
+    assert seen["HOME"] == WORK
+
+
+def test_a_user_of_the_system_libraries_finds_a_name_and_caches(inside):
+    end = inside(
+        "import getpass, os, tempfile; getpass.getuser(); tempfile.mkstemp(); open(os.path.expanduser('~/x'), 'w');"
+        "os.makedirs(os.environ['NUMBA_CACHE_DIR'])"
+    )
+    assert end.outcome is Outcome.OK
+
+
+def test_a_missing_folder_is_a_fault_of_the_mount_and_is_not_made(inside, tmp_path):
+    mounts = (*inside.job.mounts, Mount(tmp_path / "gone", "/gone"))
+    assert inside("", mounts=mounts).outcome is Outcome.MOUNT
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_program_that_the_image_lacks_is_a_fault_of_the_image(inside, container, tmp_path):
+    job = replace(inside.job, argv=("no-such-program",))
+    end = container.run(job, tmp_path / "log", lambda _line: None, threading.Event())
+    assert end.outcome in (Outcome.IMAGE, Outcome.SORTER_ERROR)
+    assert end.code != 0
+
+
+def test_a_missing_image_is_told_offline(container):
+    with pytest.raises(EngineError, match="build it"):
+        container.resolve("lussac/no-such-sorter:1", pull=False)
+
+
+def test_another_digest_is_refused(container):
+    with pytest.raises(EngineError):
+        container.resolve("lussac/simple@sha256:" + "0" * 64, pull=False)
+
+
+KILLED = """
+import os, sys, threading
+from pathlib import Path
+from lussac.engines import ENGINES
+from lussac.engines.base import IN, OUT, WORK, Job, Limits, Mount
+base, image = Path(sys.argv[1]), sys.argv[3]
+engine = ENGINES[sys.argv[2]]()
+mounts = (Mount(base / "in", IN), Mount(base / "work", WORK, False), Mount(base / "out", OUT, False))
+command = ("python", "-c", "import time; open('/lussac/out/up', 'w'); time.sleep(120)")
+job = Job(image=engine.resolve(image, pull=False), argv=command, mounts=mounts, env={}, limits=Limits(), label="killed")
+engine.run(job, base / "log", lambda line: None, threading.Event())
+"""
+
+
+@pytest.mark.usefixtures("inside")
+def test_after_kill_9_nothing_is_left_at_the_next_start(container, container_image, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path), container.name, container_image.asked],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out" / "up").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    removed = ENGINES[container.name]().reap()
+    assert len(removed) == (1 if container.name == "docker" else 0)
+    deadline = time.monotonic() + 5
+    while b"open('/lussac/out/up'" in b"".join(
+        file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert {path.lstat().st_uid for path in tmp_path.rglob("*")} == {os.getuid()}
+
+
+@pytest.mark.parametrize("container", [pytest.param("singularity", marks=pytest.mark.singularity)], indirect=True)
+def test_a_damaged_image_file_is_not_run(container, container_image, tmp_path):
+    damaged = replace(container, store=tmp_path)
+    file = Path(container_image.start)
+    (tmp_path / "copy.sif").write_bytes(b"something else")
+    (tmp_path / "copy.json").write_text(file.with_suffix(".json").read_text())
+    with pytest.raises(EngineError, match="is damaged"):
+        damaged.resolve(container_image.asked, pull=False)
