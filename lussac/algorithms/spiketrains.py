@@ -167,19 +167,6 @@ def _coincidence_matrix(positions: Train, owners: NDArray[np.int32], n_trains: i
     return counts
 
 
-def expected_coincidences(n_a: int, n_b: int, window: int, duration: int) -> float:
-    """Return how many pairs within the window two independent trains have by chance.
-
-    Parameters
-    ----------
-    n_a, n_b
-        Numbers of spikes.
-    window, duration
-        In samples.
-    """
-    return n_a * n_b * (2 * window + 1) / duration
-
-
 def remove_close_spikes(train: Train, window: int) -> Train:
     """Return the train without the spikes that follow a kept spike by `window` samples or less."""
     return _remove_close_spikes(frozen(train), window)
@@ -242,9 +229,10 @@ def _consensus(positions: Train, owners: NDArray[np.int32], n_trains: int, windo
 
 def _merged(trains: Sequence[Train]) -> tuple[Train, NDArray[np.int32]]:
     """Return the spikes of all trains in time order, and the index of the train that each belongs to."""
-    positions = np.concatenate([np.zeros(0, np.int64), *trains])
-    owners = np.repeat(np.arange(len(trains), dtype=np.int32), [len(train) for train in trains])
-    order = np.argsort(positions, kind="stable")
-    positions, owners = positions[order], owners[order]
-    owners.flags.writeable = False
-    return frozen(positions), owners
+    # one number per spike, ordered by position and then by train: sorting these is several times faster than sorting indices
+    keys = [frozen(train) * len(trains) + index for index, train in enumerate(trains)]
+    merged = np.sort(np.concatenate([np.zeros(0, np.int64), *keys]))
+    positions, owners = np.divmod(merged, max(len(trains), 1))
+    narrow = owners.astype(np.int32)
+    narrow.flags.writeable = False
+    return frozen(positions), narrow

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from lussac.algorithms import spiketrains as st
 
@@ -57,13 +56,6 @@ def test_coincidence_matrix_has_the_numbers_of_spikes_on_its_diagonal():
     assert matrix.tolist() == [[3, 2, 0, 0], [2, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]]
     assert st.coincidence_matrix([], 2).shape == (0, 0)
     assert st.coincidence_matrix([EMPTY], 2).tolist() == [[0]]
-
-
-def test_expected_coincidences_of_independent_trains():
-    rng = np.random.default_rng(1)
-    duration, window = 1_000_000, 10
-    found = [st.count_coincidences(*(np.sort(rng.integers(0, duration, n)) for n in (3000, 5000)), window) for _ in range(20)]
-    assert np.mean(found) == pytest.approx(st.expected_coincidences(3000, 5000, window, duration), rel=0.05)
 
 
 def test_close_spikes_are_removed_from_the_left():
