@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -51,11 +52,12 @@ class DockerEngine:
 
     def unavailable(self) -> str | None:
         """Return None, or why no daemon answers."""
+        where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
         try:
+            _knock(where)
             with _client() as client:
                 client.ping()
-        except (DockerException, RequestException) as error:
-            where = os.environ.get("DOCKER_HOST", "/var/run/docker.sock")
+        except (DockerException, RequestException, OSError) as error:
             return f"no daemon answers at {where} ({_short(error)}); start docker or set DOCKER_HOST"
         return None
 
@@ -247,6 +249,14 @@ def cause(message: str) -> Outcome:
     if "executable file not found" in text or "exec format" in text or "no such image" in text or "no such file" in text:
         return Outcome.IMAGE
     return Outcome.INFRA
+
+
+def _knock(where: str) -> None:
+    """Connect to a local daemon and hang up: the SDK leaves its socket open where nobody answers."""
+    if where.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(10)
+            stream.connect(where.removeprefix("unix://"))
 
 
 @contextlib.contextmanager
