@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("lussac", deadline=None, derandomize=True)  # a first call may compile; a failure must come again
+settings.load_profile("lussac")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 from spikeinterface.core import BaseSorting
 
+from lussac.algorithms.spiketrains import remove_close_spikes
 from lussac.algorithms.timeline import Train
 from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
 from lussac.params import Milliseconds
@@ -44,10 +45,33 @@ def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
 
 
 def without_duplicates(train: Train, censored: int, method: Method, seed: int) -> Train:
-    """Return a train in which no two spikes are `censored` samples apart or less; the seed is for the random method."""
-    from spikeinterface.curation import find_duplicated_spikes  # noqa: PLC0415 - takes long to import, and `check` doesn't need it
+    """Return a train without duplicated spikes, the same as `spikeinterface.curation.find_duplicated_spikes` leaves.
 
-    return np.delete(train, find_duplicated_spikes(train, censored, method, seed))
+    Parameters
+    ----------
+    train
+        Sorted spikes.
+    censored
+        Distance of duplicates, in samples.
+    method
+        Which spike stays.
+    seed
+        For the random method.
+    """
+    apart = np.diff(train) > censored
+    match method:
+        case "keep_first_iterative":
+            return remove_close_spikes(train, censored)
+        case "keep_last_iterative":
+            return -remove_close_spikes(-train[::-1], censored)[::-1]
+        case "keep_first":
+            return train[np.concatenate([[True], apart])[: len(train)]]
+        case "keep_last":
+            return train[np.concatenate([apart, [True]])[: len(train)]]
+        case "random":
+            from spikeinterface.curation import find_duplicated_spikes  # noqa: PLC0415 - takes long to import, and is rarely used
+
+            return np.delete(train, find_duplicated_spikes(train, censored, method, seed))
 
 
 def _told(unit: UnitRef, before: Train, after: Train) -> Decision:

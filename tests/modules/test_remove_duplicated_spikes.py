@@ -2,9 +2,12 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
+from spikeinterface.curation import find_duplicated_spikes
 
-from lussac.modules.remove_duplicated_spikes import MODULE, Method, Params
+from lussac.modules.remove_duplicated_spikes import MODULE, Method, Params, without_duplicates
 from lussac.sortings import content_hash
 from lussac.units import Action, UnitRef
 from tests.modules.conftest import silent_recording, sorting_of
@@ -32,13 +35,14 @@ def test_the_first_of_close_spikes_stays(make_context):
     assert spikes(sorting, 1) == [100, 109, 118, 500]
 
 
-@pytest.mark.parametrize(
-    ("method", "left"),
-    [("keep_first", [0]), ("keep_last", [18]), ("keep_first_iterative", [0, 18]), ("keep_last_iterative", [0, 18])],
-)
-def test_methods_are_those_of_spikeinterface(make_context, method, left):
-    cleaned, _ = remove(make_context(silent_recording(1)), sorting_of({1: [0, 9, 18]}), method=method)
-    assert spikes(cleaned, 1) == left
+@pytest.mark.parametrize("method", METHODS)
+@given(train=st.lists(st.integers(0, 60), max_size=20).map(sorted), censored=st.integers(0, 8))
+@settings(max_examples=30)
+def test_methods_are_those_of_spikeinterface(method, train, censored):
+    given_ = np.array(train, np.int64)
+    given_.flags.writeable = False
+    left = np.delete(given_, find_duplicated_spikes(given_, censored, method, 5))
+    assert without_duplicates(given_, censored, method, 5).tolist() == left.tolist()
 
 
 @pytest.mark.parametrize("method", METHODS)
