@@ -1,16 +1,17 @@
 """Writes a folder that spikeinterface-gui and `spikeinterface.load_sorting_analyzer` open."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, JsonValue
 from spikeinterface.core import BaseSorting
 
 from lussac.modules import _export as export
 from lussac.modules._export import ExportExtraction
 from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
-from lussac.params import AbsolutePath
+from lussac.params import AbsolutePath, Count, Strict
+
+MANY_SPIKES = 1_000_000
+"""From here on correlograms are counted by compiled code: compiling it takes seconds."""
 
 
 class Extraction(ExportExtraction):
@@ -20,6 +21,21 @@ class Extraction(ExportExtraction):
     """Accepted as in older files: all is in uV."""
 
 
+class SpikeAmplitudes(Strict):
+    """No parameters."""
+
+
+class PrincipalComponents(Strict):
+    """As those of SpikeInterface's `principal_components`."""
+
+    n_components: Count = 5
+    """How many per channel, or in all."""
+    mode: Literal["by_channel_local", "by_channel_global", "concatenated"] = "by_channel_local"
+    """Of each channel by itself, of all channels alike, or of all channels joined."""
+    whiten: bool = True
+    """Scale components to a variance of 1."""
+
+
 class Params(ModuleParams):
     """What is written where."""
 
@@ -27,10 +43,10 @@ class Params(ModuleParams):
     """The folder; a subfolder per analysis where there are several."""
     wvf_extraction: Extraction = Extraction(ms_before=1.0, ms_after=3.0, max_spikes_per_unit=1000, filter_band=None)
     """How waveforms are taken."""
-    spike_amplitudes: Mapping[str, JsonValue] | Literal[False] = Field(default_factory=dict)
+    spike_amplitudes: SpikeAmplitudes | Literal[False] = SpikeAmplitudes()
     """The amplitude of each spike; false for none."""
-    principal_components: Mapping[str, JsonValue] | Literal[False] = False
-    """Parameters of SpikeInterface's `principal_components`; false for none."""
+    principal_components: PrincipalComponents | Literal[False] = False
+    """Principal components of the waveforms; false for none."""
 
 
 def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
@@ -52,11 +68,11 @@ def _write(sorting: BaseSorting, folder: Path, params: Params, context: Context)
     seed = {"random_slices_kwargs": {"seed": context.seed}}
     export.attach(target, "noise_levels", seed, noise_levels=units.templates.noise)
     target.compute("unit_locations")
-    target.compute("correlograms")
-    if params.spike_amplitudes is not False:
+    target.compute("correlograms", method="numpy" if len(units.sorting.to_spike_vector()) < MANY_SPIKES else "numba")
+    if params.spike_amplitudes:
         export.attach_amplitudes(target, units, context)
-    if params.principal_components is not False:
-        target.compute("principal_components", **params.principal_components, **export.jobs(context))
+    if params.principal_components:
+        target.compute("principal_components", **params.principal_components.model_dump(), **export.jobs(context))
     export.tidy(folder, units, context)
 
 
