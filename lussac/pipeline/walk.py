@@ -58,14 +58,14 @@ class Node:
         What it runs.
     before
         The analyses that it works on, whole, in the order of their names.
-    recording_hash
-        Of the preprocessed recording.
+    common
+        What the results of all passes depend on.
     """
 
     order: Pass
     module: Module[Any]
     before: Sortings
-    recording_hash: str
+    common: Mapping[str, object]
 
     @cached_property
     def given(self) -> Sortings:
@@ -92,9 +92,8 @@ class Node:
             "version": self.module.version,
             "selector": self.order.selector.text,
             "params": _ordered(self.order.params.model_dump(mode="json", exclude={"sortings"})),
-            "libraries": versions(NUMERIC_LIBRARIES),
-            "recording": self.recording_hash,
             "inputs": self.hashes,
+            **self.common,
         }
 
     @cached_property
@@ -220,6 +219,10 @@ class Route:
     start: Sortings
     recording_hash: str
 
+    def common(self) -> dict[str, object]:
+        """Return what the results of all passes depend on."""
+        return {"recording": self.recording_hash, "libraries": versions(NUMERIC_LIBRARIES)}
+
 
 def walk(route: Route, store: Store, perform: Perform) -> Iterator[Visit]:
     """Go through the passes in their order.
@@ -233,10 +236,10 @@ def walk(route: Route, store: Store, perform: Perform) -> Iterator[Visit]:
     perform
         Does a pass that isn't stored and returns its results, or None to end the walk.
     """
-    state = State(route.start)
+    state, common = State(route.start), route.common()
     for order in route.passes:
         state = state.entering(order.step)
-        node = Node(order, route.modules[order.module], state.before(order), route.recording_hash)
+        node = Node(order, route.modules[order.module], state.before(order), common)
         found = usable(store, node)
         results = load(found) if found else perform(node)
         if results is not None:
