@@ -7,7 +7,6 @@ import csv
 import importlib
 import json
 import re
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,12 @@ SPIKES, TIMES = "spikes.npy", "spike_times.npy"
 SORTER_MANIFEST = "lussac-sorter.json"
 NUMPY_INFO, NPZ_INFO, NPZ_FILE = "numpysorting_info.json", "npz.json", "sorting_cached.npz"
 SORTER_LOG = "spikeinterface_log.json"
+PHY = (TIMES, "params.py")
+DESCRIPTIONS = (
+    *("si_folder.json", "cached.json", "cached.pkl", "cached.pickle"),
+    *("sorting.json", "sorting.pkl", "sorting.pickle"),  # waveform folders, before 0.101
+)
+"""Files that describe the sorting of a folder that SpikeInterface wrote, in any of its versions."""
 
 RUN_CODE = {"KlustaSortingExtractor", "SHYBRIDSortingExtractor", "TridesclousSortingExtractor"}
 """Extractors whose files hold Python code or pickles."""
@@ -111,6 +116,11 @@ def _starts_with(path: Path, *beginnings: bytes) -> bool:
         return file.read(64).lstrip().startswith(beginnings)
 
 
+def _holds(*names: str) -> Callable[[Path], bool]:
+    """Return the test for a folder with these entries."""
+    return lambda path: all((path / name).exists() for name in names)
+
+
 def _json(path: Path) -> Any:  # noqa: ANN401 (JSON holds anything)
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -165,22 +175,6 @@ def _read_npz(file: Path) -> BaseSorting:
     return sortings.build(np.concatenate([*parts, np.empty(0, dtype=minimum_spike_dtype)]), ids.tolist(), rate, segments)
 
 
-def _holds_npz(file: Path) -> bool:
-    if not (file.is_file() and zipfile.is_zipfile(file)):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return "num_segment.npy" in archive.namelist()
-
-
-def _zarr_attributes(folder: Path) -> Mapping[str, Any]:
-    file = folder / ".zattrs"
-    return _json(file) if (folder / ".zgroup").is_file() and file.is_file() else {}
-
-
-def _is_zarr_analyzer(folder: Path) -> bool:
-    return _zarr_attributes(folder).get("spikeinterface_info", {}).get("object") == "SortingAnalyzer"
-
-
 def _read_zarr(folder: Path, group: str | None = None) -> BaseSorting:
     """Read a sorting from a zarr folder, unless one of its arrays is pickled."""
     prefix = f"{group}/" if group else ""
@@ -197,14 +191,8 @@ def _read_zarr(folder: Path, group: str | None = None) -> BaseSorting:
     return ZarrSortingExtractor(folder, zarr_group=group)
 
 
-def _is_analyzer(folder: Path) -> bool:
-    return (folder / "sorting" / NUMPY_INFO).is_file() and (folder / "settings.json").is_file()
-
-
-def _old_waveforms(folder: Path) -> Path | None:
-    """Return the description of the sorting in a folder of waveforms, as SpikeInterface wrote them before 0.101."""
-    files = [folder / name for name in ("sorting.json", "sorting.pickle", "sorting.pkl")]
-    return next((file for file in files if (folder / "waveforms").is_dir() and file.is_file()), None)
+def _read_analyzer(folder: Path) -> BaseSorting:
+    return _read_numpy_folder(folder / "sorting")
 
 
 # ---- descriptions: an extractor's name and arguments, in json or pickle
@@ -219,10 +207,8 @@ def _read_pickle(file: Path) -> BaseSorting:
         return _from_description(plainpickle.load(stream, str(file)), file, file.parent)
 
 
-def _si_folder_file(folder: Path) -> Path | None:
-    """Return the description in a folder that SpikeInterface saved, in any of its versions."""
-    names = ("si_folder.json", "cached.json", "cached.pkl", "cached.pickle")
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+def _described_in(name: str) -> Callable[[Path], BaseSorting]:
+    return lambda folder: load_analysis(folder / name)
 
 
 def _from_description(description: object, file: Path, base: Path) -> BaseSorting:
@@ -267,10 +253,6 @@ def _extractor_class(name: str, file: Path) -> Callable[..., BaseSorting]:
 
 
 # ---- Phy
-
-
-def _is_phy(folder: Path) -> bool:
-    return (folder / TIMES).is_file() and (folder / "params.py").is_file()
 
 
 def _read_phy(folder: Path, *, good_only: bool = False, exclude: Sequence[str] = ()) -> BaseSorting:
@@ -352,7 +334,7 @@ def _read_sorter_folder(folder: Path) -> BaseSorting:
     if log.get("error"):
         raise InputError(f"The sorter {name} failed in {folder}, so that there is no sorting. Run it again.")
     inner = folder / "sorter_output" if (folder / "sorter_output").is_dir() else folder
-    if _is_phy(inner):
+    if _holds(*PHY)(inner):
         file = folder / "spikeinterface_params.json"
         params = _json(file).get("sorter_params", {}) if file.is_file() else {}
         return _read_phy(inner, good_only=bool(params.get("keep_good_only")))
@@ -380,28 +362,17 @@ _OWN_READERS: Mapping[str, Callable[[Mapping[str, Any]], BaseSorting]] = {
 }
 
 FORMATS = (
-    Format(
-        "Lussac sorter's folder", lambda path: (path / SORTER_MANIFEST).is_file(), lambda path: sortings.load(path / "sorting")
-    ),
-    Format("Lussac sorting", lambda path: (path / sortings.UNITS_FILE).is_file() and (path / SPIKES).is_file(), sortings.load),
-    Format("SpikeInterface sorter's folder", lambda path: (path / SORTER_LOG).is_file(), _read_sorter_folder),
-    Format("SpikeInterface analyzer", _is_analyzer, lambda path: _read_numpy_folder(path / "sorting")),
-    Format("SpikeInterface analyzer", _is_zarr_analyzer, lambda path: _read_zarr(path, "sorting")),
-    Format("SpikeInterface zarr folder", lambda path: bool(_zarr_attributes(path)) and (path / "unit_ids").is_dir(), _read_zarr),
-    Format("SpikeInterface folder", lambda path: (path / NUMPY_INFO).is_file(), _read_numpy_folder),
-    Format("SpikeInterface folder", lambda path: (path / NPZ_INFO).is_file() and (path / NPZ_FILE).is_file(), _read_npz_folder),
-    Format(
-        "SpikeInterface folder",
-        lambda path: _si_folder_file(path) is not None,
-        lambda path: load_analysis(_si_folder_file(path) or path),
-    ),
-    Format(
-        "SpikeInterface waveform folder",
-        lambda path: _old_waveforms(path) is not None,
-        lambda path: load_analysis(_old_waveforms(path) or path),
-    ),
-    Format("Phy folder", _is_phy, _read_phy),
-    Format("SpikeInterface npz file", _holds_npz, _read_npz),
+    Format("Lussac sorter's folder", _holds(SORTER_MANIFEST), lambda path: sortings.load(path / "sorting")),
+    Format("Lussac sorting", _holds(sortings.UNITS_FILE, SPIKES), sortings.load),
+    Format("SpikeInterface sorter's folder", _holds(SORTER_LOG), _read_sorter_folder),
+    Format("SpikeInterface analyzer", _holds("settings.json", f"sorting/{NUMPY_INFO}"), _read_analyzer),
+    Format("SpikeInterface analyzer", _holds(".zgroup", "sorting/unit_ids"), lambda path: _read_zarr(path, "sorting")),
+    Format("SpikeInterface zarr folder", _holds(".zgroup", "unit_ids"), _read_zarr),
+    Format("SpikeInterface folder", _holds(NUMPY_INFO), _read_numpy_folder),
+    Format("SpikeInterface folder", _holds(NPZ_INFO, NPZ_FILE), _read_npz_folder),
+    *(Format("SpikeInterface folder", _holds(name), _described_in(name)) for name in DESCRIPTIONS),
+    Format("Phy folder", _holds(*PHY), _read_phy),
+    Format("SpikeInterface npz file", lambda path: _starts_with(path, b"PK"), _read_npz),
     Format("pickle file", lambda path: _starts_with(path, b"\x80"), _read_pickle),
     Format("SpikeInterface json file", lambda path: _starts_with(path, b"{"), _read_json),
 )

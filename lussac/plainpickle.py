@@ -49,10 +49,11 @@ def load(stream: BinaryIO, name: str) -> object:
     try:
         return _PlainUnpickler(stream, name).load()
     except FAULTS as error:
-        raise InputError(f"The pickle {name} is damaged: {error}. Write it again.") from error
+        reason = str(error) or type(error).__name__
+        raise InputError(f"The pickle {name} is damaged: {reason}. Write it again.") from error
 
 
-class _PlainUnpickler(pickle.Unpickler):
+class _PlainUnpickler(pickle._Unpickler):  # noqa: SLF001 (the one in C takes all memory when a damaged file asks for it)
     """Gives a pickle nothing but harmless constructors."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:

@@ -68,7 +68,14 @@ def build(
         How many the recording has; the last ones may have no spikes.
     values
         Properties of the units, arrays of shape (units, ...).
+
+    Raises
+    ------
+    ValueError
+        Where a spike belongs to a unit or segment that doesn't exist.
     """
+    if not _consistent(spikes, len(ids), segments):
+        raise ValueError("there are spikes of a unit or segment that doesn't exist")
     ordered = np.empty(len(spikes), dtype=minimum_spike_dtype)
     order = np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))
     for field in ordered.dtype.names or ():
@@ -80,6 +87,12 @@ def build(
     for key, column in (values or {}).items():
         sorting.set_property(key, column)
     return sorting
+
+
+def _consistent(spikes: Column, units: int, segments: int) -> bool:
+    """Tell whether each spike belongs to a unit and a segment that exist."""
+    limits = (("unit_index", units), ("segment_index", segments))
+    return len(spikes) == 0 or all(spikes[field].min() >= 0 and spikes[field].max() < limit for field, limit in limits)
 
 
 def check(name: str, sorting: BaseSorting, recording: BaseRecording) -> tuple[NumpySorting, tuple[str, ...]]:
@@ -102,7 +115,8 @@ def check(name: str, sorting: BaseSorting, recording: BaseRecording) -> tuple[Nu
     spikes = sorting.to_spike_vector()
     _check_segments(name, sorting.get_num_segments(), len(durations), has_spikes=len(spikes) > 0)
     ids = _plain_ids(name, sorting.unit_ids)
-    _check_indices(name, spikes, len(ids), len(durations))
+    if not _consistent(spikes, len(ids), len(durations)):
+        raise InputError(f"Analysis {name!r} is damaged: it has spikes of a unit or segment that doesn't exist. Export it again.")
     notes = []
     inside = (spikes["sample_index"] >= 0) & (spikes["sample_index"] < durations[spikes["segment_index"]])
     if not inside.all():
@@ -130,14 +144,6 @@ def _check_segments(name: str, found: int, expected: int, *, has_spikes: bool) -
         f"Analysis {name!r} has {found} segment(s), the recording has {expected}. "
         "Give an analysis of the same segments, or load the recording as it was sorted (some sorters join the segments)."
     )
-
-
-def _check_indices(name: str, spikes: Column, units: int, segments: int) -> None:
-    for field, limit in (("unit_index", units), ("segment_index", segments)):
-        if len(spikes) > 0 and not (spikes[field].min() >= 0 and spikes[field].max() < limit):
-            raise InputError(
-                f"Analysis {name!r} is damaged: it has spikes of a unit or segment that doesn't exist. Export it again."
-            )
 
 
 def _plain_ids(name: str, ids: Column) -> list[UnitId]:
