@@ -17,6 +17,7 @@ from lussac.algorithms.timeline import Timeline, Train
 from lussac.params import Milliseconds, Periods, Strict, WaveformExtraction
 from lussac.recording import timeline
 from lussac.sortings import trains
+from lussac.spikes import Spikes
 from lussac.traces import Templates, Traces
 from lussac.units import UnitRef
 
@@ -250,7 +251,8 @@ def _sd_ratio(params: SDRatio, units: Units) -> Values:
     """Measure the spread of amplitudes against the noise, as SpikeInterface's `compute_sd_ratio` does."""
     options, templates = params.sd_ratio_kwargs, units.templates
     channels, moments = main_peaks(templates, params.spike_amplitudes_kwargs.peak_sign)
-    amplitudes = _amplitudes(units, channels, moments - templates.before)
+    at_spikes = units.traces.values(units.sortings, units.extraction.filter_band, channels, moments - templates.before)
+    amplitudes = Spikes.of(units.sortings).by_unit(at_spikes, len(units.refs))
     window = units.samples(options.censored_period_ms)
     ratios = np.full(len(units.refs), np.nan)
     for index, (train, values_of_train) in enumerate(zip(units.trains, amplitudes, strict=True)):
@@ -297,17 +299,6 @@ def main_peaks(templates: Templates, peak_sign: PeakSign) -> tuple[NDArray[np.in
     channels = template_sizes(templates, peak_sign, "extremum").argmax(axis=1)
     main = np.take_along_axis(means, channels[:, None, None], axis=2)[:, :, 0]
     return channels, {"both": np.abs(main), "neg": -main, "pos": main}[peak_sign].argmax(axis=1)
-
-
-def _amplitudes(units: Units, channels: NDArray[np.int64], shifts: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-    """Return for each unit the band-passed traces at its spikes (uV)."""
-    found: list[NDArray[np.float32]] = []
-    for sorting in units.sortings.values():
-        mine = slice(len(found), len(found) + sorting.get_num_units())
-        at_spikes = units.traces.values(sorting, units.extraction.filter_band, channels[mine], shifts[mine])
-        of_unit = sorting.to_spike_vector()["unit_index"]
-        found += [at_spikes[of_unit == index] for index in range(sorting.get_num_units())]
-    return found
 
 
 def _spread(train: Train, amplitudes: NDArray[np.float32], segments: Timeline, *, drifting: bool) -> float:

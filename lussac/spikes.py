@@ -3,13 +3,15 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from spikeinterface.core import BaseSorting
 
 from lussac.units import UnitRef
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +46,12 @@ class Spikes:
     def counts(self, units: int) -> NDArray[np.int64]:
         """Return how many spikes each of so many units has."""
         return np.bincount(self.slots, minlength=units).astype(np.int64)
+
+    def by_unit(self, values: NDArray[T], units: int) -> list[NDArray[T]]:
+        """Split one value per spike into arrays of each of so many units, in the order of time."""
+        ordered = values[np.argsort(self.slots, kind="stable")]
+        stops = np.cumsum(self.counts(units))
+        return [ordered[stop - count : stop] for stop, count in zip(stops, self.counts(units), strict=True)]
 
     def between(self, segment: int, start: int, stop: int) -> slice:
         """Return where the spikes of a stretch of one segment are."""

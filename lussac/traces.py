@@ -6,7 +6,7 @@ the filtered mean, as long as the windows are wide enough for the filter's respo
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from lussac.spikes import Spikes
 from lussac.units import UnitRef
 
 SUMS_BYTES = 1 << 28  # sums of waveforms held at once; more units take more passes over the recording
+FILTER_BYTES = 1 << 24  # mean waveforms filtered at once
 LONGEST_MARGIN = 1 << 12  # samples; with a longer filter it is cheaper to filter the recording once
 NOISE_CHUNKS, NOISE_SAMPLES, NOISE_SEED = 20, 10_000, 0
 MAD_OF_NORMAL = 0.6744897501960817  # median absolute deviation of the standard normal distribution
@@ -140,13 +141,12 @@ class Traces:
         source, margin = self._source(band)
         shape = (before + after + 2 * margin, source.get_num_channels())
         means = np.zeros((len(refs), before + after, shape[1]), dtype=np.float32)
-        batch = max(1, SUMS_BYTES // (8 * shape[0] * shape[1]))
-        for first in range(0, len(refs), batch):
-            sums = np.zeros((min(batch, len(refs) - first), *shape))
-            stop = first + len(sums)
-            self._add_windows(source, spikes.of_slots(first, stop), before + margin, sums)
-            sums /= np.maximum(counts[first:stop, None, None], 1)
-            means[first:stop] = self._filtered(sums, band, margin)
+        for group in _groups(len(refs), 8 * shape[0] * shape[1], SUMS_BYTES):
+            sums = np.zeros((group.stop - group.start, *shape), dtype=_sum_type(source.dtype, counts[group]))
+            self._add_windows(source, spikes.of_slots(group.start, group.stop), before + margin, sums)
+            for few in _groups(len(sums), 8 * shape[0] * shape[1], FILTER_BYTES):
+                scaled = _means(sums[few], counts[group][few], source)
+                means[group][few] = self._filtered(scaled, band, margin)
         means[counts == 0] = 0
         return Templates(refs, means, counts, before, self.noise(band))
 
@@ -163,14 +163,14 @@ class Traces:
         return self._samples(extraction.ms_before), max(self._samples(extraction.ms_after), 1)
 
     def values(
-        self, sorting: BaseSorting, band: Band | None, channels: NDArray[np.int64], shifts: NDArray[np.int64]
+        self, sortings: Mapping[str, BaseSorting], band: Band | None, channels: NDArray[np.int64], shifts: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Return the band-passed traces at every spike, on one channel per unit.
+        """Return the band-passed traces at every spike of all sortings, on one channel per unit, from one pass.
 
         Parameters
         ----------
-        sorting
-            The spikes, in the order of its spike vector.
+        sortings
+            Their units are taken in the order given.
         band
             As for `band`.
         channels, shifts
@@ -178,12 +178,12 @@ class Traces:
 
         Returns
         -------
-        float32, one value per spike, in uV.
+        float32, one value per spike, in uV, in the order of `Spikes.of`; for one sorting that is its spike vector's.
         """
         key = cutoffs(band)
         source, margin = self._source(key)
         taps = self._impulse_response(key, margin)
-        spikes = Spikes.of({"": sorting})
+        spikes = Spikes.of(sortings)
         channel = channels[spikes.slots]
         sample = np.clip(spikes.samples + shifts[spikes.slots], 0, self._durations()[spikes.segments] - 1)
         reach = margin + int(np.abs(shifts).max(initial=0))
@@ -194,10 +194,8 @@ class Traces:
                 traces = read(source, segment, start - reach, stop + reach)
                 starts = sample[chosen] - margin - (start - reach)
                 parts = np.array_split(np.arange(len(starts)), self._threads)
-                found = pool.map(
-                    filtered_values, *zip(*((traces, starts[p], channel[chosen][p], taps) for p in parts), strict=True)
-                )
-                values[chosen] = np.concatenate(list(found))
+                work = ((traces, starts[part], channel[chosen][part], taps) for part in parts)
+                values[chosen] = np.concatenate(list(pool.map(filtered_values, *zip(*work, strict=True))))
         gains, offsets = scaling(source)
         return (values * gains[channel] + taps.sum() * offsets[channel]).astype(np.float32)
 
@@ -213,7 +211,7 @@ class Traces:
         margin = margin_of(self.recording, band)
         return (self.recording, margin) if margin <= LONGEST_MARGIN else (self.band(band), 0)
 
-    def _add_windows(self, source: BaseRecording, spikes: Spikes, before: int, sums: NDArray[np.float64]) -> None:
+    def _add_windows(self, source: BaseRecording, spikes: Spikes, before: int, sums: NDArray[np.number]) -> None:
         reach = sums.shape[1]
         with ThreadPoolExecutor(self._threads) as pool:
             for segment, start, stop in stretches(source):
@@ -228,10 +226,9 @@ class Traces:
                 list(pool.map(add_windows, *zip(*((traces, starts[own], slots[own], sums) for own in mine), strict=True)))
 
     def _filtered(self, means: NDArray[np.float64], band: Band, margin: int) -> NDArray[np.float32]:
-        """Scale mean windows (units x samples x channels) to uV, filter them and cut the margins off."""
+        """Filter mean windows, units x samples x channels, and cut their margins off."""
         units, width, channels = means.shape
-        gains, offsets = scaling(self.recording)
-        columns = np.moveaxis(means * gains + offsets, 1, 0).reshape(width, units * channels)
+        columns = np.moveaxis(means, 1, 0).reshape(width, units * channels)
         used = band if margin else UNFILTERED
         filtered = gaussian_bandpass(columns, self.recording.sampling_frequency, *used, workers=self._threads)
         return np.moveaxis(filtered.reshape(width, units, channels)[margin : width - margin], 0, 1)
@@ -293,3 +290,21 @@ class Traces:
 
 def _refs(sortings: Mapping[str, BaseSorting]) -> tuple[UnitRef, ...]:
     return tuple(UnitRef(name, unit) for name, sorting in sortings.items() for unit in sorting.unit_ids.tolist())
+
+
+def _groups(units: int, bytes_per_unit: int, most: int) -> Iterator[slice]:
+    """Yield ranges of units that together need at most so many bytes, or a single one."""
+    size = max(1, most // bytes_per_unit)
+    return (slice(first, min(first + size, units)) for first in range(0, units, size))
+
+
+def _sum_type(dtype: np.dtype, counts: NDArray[np.int64]) -> type[np.number]:
+    """Return the type to add windows up in: 32-bit integers, which are fast and exact, where no sum can leave their range."""
+    fits = dtype.kind in "iu" and dtype.itemsize <= 2 and counts.max(initial=0) < 1 << 15
+    return np.int32 if fits else np.float64
+
+
+def _means(sums: NDArray[np.number], counts: NDArray[np.int64], source: BaseRecording) -> NDArray[np.float64]:
+    """Return mean windows in uV."""
+    gains, offsets = scaling(source)
+    return sums.astype(np.float64) / np.maximum(counts, 1)[:, np.newaxis, np.newaxis] * gains + offsets

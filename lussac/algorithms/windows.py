@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 @njit(nogil=True, cache=True)
 def add_windows(
-    traces: NDArray[np.number], starts: NDArray[np.int64], slots: NDArray[np.int64], sums: NDArray[np.float64]
+    traces: NDArray[np.number], starts: NDArray[np.int64], slots: NDArray[np.int64], sums: NDArray[np.number]
 ) -> None:
     """Add the window of each spike to the sum of its unit.
 

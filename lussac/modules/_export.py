@@ -227,7 +227,7 @@ def attach_similarity(target: SortingAnalyzer, units: Measured) -> None:
 def attach_amplitudes(target: SortingAnalyzer, units: Measured, context: Context) -> None:
     """Give an analyzer the traces at each spike, at the peak of the unit's template (uV)."""
     band = units.extraction.filter_band
-    values = context.traces.values(units.sorting, band, units.main_channels, units.shifts)
+    values = context.traces.values({"": units.sorting}, band, units.main_channels, units.shifts)
     attach(target, "spike_amplitudes", {}, amplitudes=values)
 
 

@@ -55,14 +55,14 @@ def test_results_are_the_same_bytes_however_the_work_is_shared(case, tmp_path, m
     recording, sorting = case
     one, two = (traces_of(recording, tmp_path, n_jobs) for n_jobs in (1, 2))
     best = np.zeros(sorting.get_num_units(), dtype=np.int64)
-    expected = one.templates({"a": sorting}, EXTRACTION, 3).means.tobytes(), one.values(sorting, BAND, best, best).tobytes()
+    expected = one.templates({"a": sorting}, EXTRACTION, 3).means.tobytes(), one.values({"a": sorting}, BAND, best, best).tobytes()
     assert two.templates({"a": sorting}, EXTRACTION, 3).means.tobytes() == expected[0]
-    assert two.values(sorting, BAND, best, best).tobytes() == expected[1]
+    assert two.values({"a": sorting}, BAND, best, best).tobytes() == expected[1]
     monkeypatch.setattr(bandpass, "CHUNK_BYTES", 1)
     monkeypatch.setattr(bandpass, "BLOCK", 7_000)
     monkeypatch.setattr(traces, "SUMS_BYTES", 1)
     assert one.templates({"a": sorting}, EXTRACTION, 3).means.tobytes() == expected[0]
-    assert one.values(sorting, BAND, best, best).tobytes() == expected[1]
+    assert one.values({"a": sorting}, BAND, best, best).tobytes() == expected[1]
 
 
 def test_a_template_does_not_depend_on_other_units(case, tmp_path):
@@ -91,7 +91,7 @@ def test_no_sortings_and_empty_sortings_give_no_templates(case, tmp_path):
     source = traces_of(recording, tmp_path)
     assert source.templates({}, EXTRACTION, 0).means.shape == (0, 90, 8)
     assert source.templates({"a": keep(sorting, [])}, EXTRACTION, 0).refs == ()
-    assert len(source.values(keep(sorting, []), BAND, np.zeros(0, np.int64), np.zeros(0, np.int64))) == 0
+    assert len(source.values({"a": keep(sorting, [])}, BAND, np.zeros(0, np.int64), np.zeros(0, np.int64))) == 0
 
 
 @pytest.mark.parametrize("band", [BAND, (None, 5000.0), (300.0, None), None])
@@ -99,7 +99,7 @@ def test_values_are_those_of_the_filtered_traces(case, tmp_path, band):
     recording, sorting = case
     source = traces_of(recording.astype("float32"), tmp_path)
     channels, shifts = np.arange(sorting.get_num_units()) % 8, np.arange(sorting.get_num_units()) - 2
-    found = source.values(sorting, band, channels, shifts)
+    found = source.values({"a": sorting}, band, channels, shifts)
     whole = [in_microvolts(source.band(band), segment) for segment in range(2)]
     for value, spike in zip(found, sorting.to_spike_vector(), strict=True):
         segment, unit = spike["segment_index"], spike["unit_index"]
