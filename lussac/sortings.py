@@ -27,6 +27,9 @@ UNITS_FILE = "units.json"
 RATE_TOLERANCE = 1e-2
 """Hz that the sampling frequencies of a recording and of a sorting may differ by."""
 
+SPIKE = np.dtype([(name, "<i8") for name, _ in minimum_spike_dtype])
+"""How a spike is stored: `sample_index`, `unit_index`, `segment_index`."""
+
 Column = NDArray[Any]
 Properties = Mapping[str, Column]
 _TEXT, _PLAIN = "str", "object"
@@ -76,10 +79,7 @@ def build(
     """
     if not _consistent(spikes, len(ids), segments):
         raise ValueError("there are spikes of a unit or segment that doesn't exist")
-    ordered = np.empty(len(spikes), dtype=minimum_spike_dtype)
-    order = np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))
-    for field in ordered.dtype.names or ():
-        ordered[field] = spikes[field][order]
+    ordered = _in_order(spikes)
     names = np.array(ids) if len(ids) else np.empty(0, dtype=np.int64)
     sorting = NumpySorting(ordered, sampling_frequency, names)
     for index in range(sorting.get_num_segments(), segments):
@@ -87,6 +87,22 @@ def build(
     for key, column in (values or {}).items():
         sorting.set_property(key, column)
     return sorting
+
+
+def _in_order(spikes: Column) -> Column:
+    """Return a copy of spikes, ordered by segment, sample and unit, in the one type that they are written in."""
+    fields = [np.ascontiguousarray(spikes[name], dtype=np.int64) for name in ("segment_index", "sample_index", "unit_index")]
+    ordered = np.empty(len(spikes), dtype=SPIKE)
+    order = None if _is_ordered(*fields) else np.lexsort(fields[::-1])
+    for name, values in zip(("segment_index", "sample_index", "unit_index"), fields, strict=True):
+        ordered[name] = values if order is None else values[order]
+    return ordered
+
+
+def _is_ordered(segments: Column, samples: Column, units: Column) -> bool:
+    later = samples[1:] > samples[:-1]
+    later |= (samples[1:] == samples[:-1]) & (units[1:] >= units[:-1])
+    return bool(np.all((segments[1:] > segments[:-1]) | ((segments[1:] == segments[:-1]) & later)))
 
 
 def _consistent(spikes: Column, units: int, segments: int) -> bool:
@@ -315,7 +331,7 @@ def from_trains(
 def save(sorting: BaseSorting, folder: Path) -> None:
     """Write a sorting as `spikes.npy` and `units.json`, without pickles: equal sortings give equal bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / SPIKES_FILE, _canonical_spikes(sorting), allow_pickle=False)
+    np.save(folder / SPIKES_FILE, _in_order(sorting.to_spike_vector()), allow_pickle=False)
     (folder / UNITS_FILE).write_text(_units_json(sorting), encoding="utf-8")
 
 
@@ -329,19 +345,9 @@ def load(folder: Path) -> NumpySorting:
 
 def content_hash(sorting: BaseSorting) -> str:
     """Return the sha256 of all that a sorting holds: equal for equal sortings, wherever they came from."""
-    digest = hashlib.sha256(_canonical_spikes(sorting).tobytes())
+    digest = hashlib.sha256(_in_order(sorting.to_spike_vector()).tobytes())
     digest.update(_units_json(sorting).encode())
     return digest.hexdigest()
-
-
-def _canonical_spikes(sorting: BaseSorting) -> Column:
-    """Return the spikes in the one order and type that they are written in: (spikes,), little-endian int64 fields."""
-    spikes = sorting.to_spike_vector()
-    order = np.lexsort((spikes["unit_index"], spikes["sample_index"], spikes["segment_index"]))
-    canonical = np.empty(len(spikes), dtype=[(name, "<i8") for name, _ in minimum_spike_dtype])
-    for field, _ in minimum_spike_dtype:
-        canonical[field] = spikes[field][order]
-    return canonical
 
 
 def _units_json(sorting: BaseSorting) -> str:
