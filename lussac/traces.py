@@ -140,9 +140,10 @@ class Traces:
         counts = spikes.counts(len(refs))
         source, margin = self._source(band)
         shape = (before + after + 2 * margin, source.get_num_channels())
+        sum_type = _sum_type(source.dtype, counts)
         means = np.zeros((len(refs), before + after, shape[1]), dtype=np.float32)
-        for group in _groups(len(refs), 8 * shape[0] * shape[1], SUMS_BYTES):
-            sums = np.zeros((group.stop - group.start, *shape), dtype=_sum_type(source.dtype, counts[group]))
+        for group in _groups(len(refs), sum_type.itemsize * shape[0] * shape[1], SUMS_BYTES):
+            sums = np.zeros((group.stop - group.start, *shape), dtype=sum_type)
             self._add_windows(source, spikes.of_slots(group.start, group.stop), before + margin, sums)
             for few in _groups(len(sums), 8 * shape[0] * shape[1], FILTER_BYTES):
                 scaled = _means(sums[few], counts[group][few], source)
@@ -298,10 +299,10 @@ def _groups(units: int, bytes_per_unit: int, most: int) -> Iterator[slice]:
     return (slice(first, min(first + size, units)) for first in range(0, units, size))
 
 
-def _sum_type(dtype: np.dtype, counts: NDArray[np.int64]) -> type[np.number]:
+def _sum_type(dtype: np.dtype, counts: NDArray[np.int64]) -> np.dtype:
     """Return the type to add windows up in: 32-bit integers, which are fast and exact, where no sum can leave their range."""
     fits = dtype.kind in "iu" and dtype.itemsize <= 2 and counts.max(initial=0) < 1 << 15
-    return np.int32 if fits else np.float64
+    return np.dtype(np.int32 if fits else np.float64)
 
 
 def _means(sums: NDArray[np.number], counts: NDArray[np.int64], source: BaseRecording) -> NDArray[np.float64]:
