@@ -6,18 +6,17 @@ all int or all str. Nothing here changes the sorting it is given.
 
 import hashlib
 import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from spikeinterface.core import BaseRecording, BaseSorting, NumpySorting
 from spikeinterface.core.base import minimum_spike_dtype
 from spikeinterface.core.basesorting import SpikeVectorSortingSegment
 
+from lussac import columns
 from lussac.algorithms.timeline import Timeline, Train
+from lussac.columns import Column, Properties
 from lussac.errors import InputError
 from lussac.units import NO_CATEGORY, Selector, UnitId
 
@@ -29,11 +28,6 @@ RATE_TOLERANCE = 1e-2
 
 SPIKE = np.dtype([(name, "<i8") for name, _ in minimum_spike_dtype])
 """How a spike is stored: `sample_index`, `unit_index`, `segment_index`."""
-
-Column = NDArray[Any]
-Properties = Mapping[str, Column]
-_TEXT, _PLAIN = "str", "object"
-_MISSING = {"f": np.nan, "c": np.nan, "U": "", "O": None}
 
 
 def unit_ids(sorting: BaseSorting) -> list[UnitId]:
@@ -164,7 +158,7 @@ def _check_segments(name: str, found: int, expected: int, *, has_spikes: bool) -
 
 def _plain_ids(name: str, ids: Column) -> list[UnitId]:
     """Return ids as int or str; refuse those that occur twice."""
-    plain: list[UnitId] = [int(value) if ids.dtype.kind in "iu" else _text(value) for value in ids.tolist()]
+    plain: list[UnitId] = [int(value) if ids.dtype.kind in "iu" else columns.text(value) for value in ids.tolist()]
     seen: set[UnitId] = set()
     for unit in plain:
         if unit in seen:
@@ -216,9 +210,9 @@ def gather(before: BaseSorting, selected: BaseSorting, after: BaseSorting | None
     spikes = after.to_spike_vector().copy()
     spikes["unit_index"] += rest.get_num_units()
     ids = [*unit_ids(rest), *_fresh_ids(unit_ids(after), taken=unit_ids(rest), used=[*unit_ids(before), *unit_ids(after)])]
-    columns = _join_properties(properties(rest), _restored(selected, after), rest.get_num_units(), after.get_num_units())
+    values = columns.join(properties(rest), _restored(selected, after), rest.get_num_units(), after.get_num_units())
     both = np.concatenate([rest.to_spike_vector(), spikes])
-    return build(both, ids, before.sampling_frequency, before.get_num_segments(), columns)
+    return build(both, ids, before.sampling_frequency, before.get_num_segments(), values)
 
 
 def _fresh_ids(wanted: Sequence[UnitId], taken: Collection[UnitId], used: Collection[UnitId]) -> list[UnitId]:
@@ -247,45 +241,8 @@ def _restored(selected: BaseSorting, after: BaseSorting) -> dict[str, Column]:
     place = {unit: index for index, unit in enumerate(unit_ids(selected))}
     source = np.array([place.get(unit, -1) for unit in unit_ids(after)], dtype=np.int64)
     own = properties(after)
-    lost = {key: _take(column, source) for key, column in properties(selected).items() if key not in own}
+    lost = {key: columns.take(column, source) for key, column in properties(selected).items() if key not in own}
     return own | lost
-
-
-def _take(column: Column, indices: Column) -> Column:
-    """Return the rows at `indices`; a missing value where the index is -1."""
-    if (indices >= 0).all():
-        return column[indices]
-    values = _with_gaps(column)
-    taken = np.empty((len(indices), *values.shape[1:]), dtype=values.dtype)
-    taken[indices >= 0] = values[indices[indices >= 0]]
-    taken[indices < 0] = _MISSING[values.dtype.kind]
-    return taken
-
-
-def _with_gaps(column: Column) -> Column:
-    """Return a column in a type that has a missing value: numbers as float, anything else as it is."""
-    if column.dtype.kind in _MISSING:
-        return column
-    return column.astype(np.float64) if column.dtype.kind in "iub" else column.astype(object)
-
-
-def _join_properties(first: Properties, second: Properties, first_units: int, second_units: int) -> dict[str, Column]:
-    """Return the columns of both, one below the other, with missing values where one has no such column."""
-    joined: dict[str, Column] = {}
-    for key in sorted({*first, *second}):
-        a = first[key] if key in first else _take(second[key], np.full(first_units, -1))
-        b = second[key] if key in second else _take(first[key], np.full(second_units, -1))
-        if a.shape[1:] != b.shape[1:] or "O" in (a.dtype.kind, b.dtype.kind) or (a.dtype.kind == "U") != (b.dtype.kind == "U"):
-            a, b = _as_objects(a), _as_objects(b)
-        joined[key] = np.concatenate([a, b])
-    return joined
-
-
-def _as_objects(column: Column) -> Column:
-    """Return a one-dimensional column of Python values; a row of several becomes a list."""
-    values = np.empty(len(column), dtype=object)
-    values[:] = column.tolist() if column.ndim == 1 else [row.tolist() for row in column]
-    return values
 
 
 def trains(sorting: BaseSorting, timeline: Timeline) -> dict[UnitId, Train]:
@@ -324,7 +281,7 @@ def from_trains(
     if properties_from is not None:
         place = {unit: index for index, unit in enumerate(unit_ids(properties_from))}
         source = np.array([place.get(unit, -1) for unit in units], dtype=np.int64)
-        values = {key: _take(column, source) for key, column in properties(properties_from).items()}
+        values = {key: columns.take(column, source) for key, column in properties(properties_from).items()}
     return build(spikes, list(units), sampling_frequency, len(timeline.durations), values)
 
 
@@ -339,7 +296,7 @@ def load(folder: Path) -> NumpySorting:
     """Read what `save` wrote."""
     spikes = np.load(folder / SPIKES_FILE, allow_pickle=False)
     units = json.loads((folder / UNITS_FILE).read_text(encoding="utf-8"))
-    values = {key: _read_column(column) for key, column in units["properties"].items()}
+    values = {key: columns.from_json(column) for key, column in units["properties"].items()}
     return build(spikes, units["ids"], units["sampling_frequency"], units["segments"], values)
 
 
@@ -353,54 +310,8 @@ def content_hash(sorting: BaseSorting) -> str:
 def _units_json(sorting: BaseSorting) -> str:
     content = {
         "ids": unit_ids(sorting),
-        "properties": {key: _write_column(column) for key, column in properties(sorting).items()},
+        "properties": {key: columns.to_json(column) for key, column in properties(sorting).items()},
         "sampling_frequency": float(sorting.sampling_frequency),
         "segments": sorting.get_num_segments(),
     }
     return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-
-
-def _write_column(column: Column) -> dict[str, object]:
-    """Return a property as JSON values, with what is needed to read it back as it was."""
-    kind = column.dtype.kind
-    if kind in "iufb":
-        flat = [value if math.isfinite(value) else repr(value) for value in column.ravel().tolist()]
-        return {"dtype": column.dtype.newbyteorder("<").str, "shape": list(column.shape), "values": flat}
-    return {
-        "dtype": _TEXT if kind in "US" else _PLAIN,
-        "shape": list(column.shape),
-        "values": [_plain(value) for value in column.tolist()],
-    }
-
-
-def _read_column(column: Mapping[str, Any]) -> Column:
-    if column["dtype"] != _PLAIN:
-        dtype = str if column["dtype"] == _TEXT else column["dtype"]
-        return np.array(column["values"], dtype=dtype).reshape(column["shape"])
-    values = np.empty(len(column["values"]), dtype=object)
-    values[:] = [_unplain(value) for value in column["values"]]
-    return values
-
-
-def _plain(value: object) -> object:
-    """Return a value as JSON holds it, NaN and infinities as ``{"float": "nan"}``."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": repr(value)}
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(inner) for inner in value]
-    return _text(value)
-
-
-def _unplain(value: object) -> object:
-    """Undo `_plain`."""
-    if isinstance(value, dict):
-        return float(value["float"])
-    return [_unplain(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

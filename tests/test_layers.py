@@ -13,7 +13,7 @@ LAYERS = (
     ("algorithms",),
     ("jsonc", "validation", "params"),
     ("engines", "store", "provenance", "interrupt", "plainpickle"),
-    ("recording", "preprocessing", "loading", "sortings", "analyses", "bandpass", "spikes", "traces", "waveforms", "quality"),
+    ("recording", "preprocessing", "loading", "columns", "sortings", "analyses", "bandpass", "spikes", "traces", "waveforms", "quality"),
     ("fusing", "sorters", "modules", "params_examples"),
     ("plan", "places", "schema"),
     ("pipeline", "report"),
