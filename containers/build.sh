@@ -22,12 +22,12 @@ build() { # FOLDER TAG [BUILD-ARG...]
 base() { build base lussac/base:0.105.3 ${BASE_IMAGE:+"BASE_IMAGE=$BASE_IMAGE"}; }
 
 [ $# -gt 0 ] || set -- base simple tridesclous2 spykingcircus2 mountainsort5
+based=
 for sorter in "$@"; do
-    if [ "$sorter" = base ]; then
-        base
-        continue
-    fi
-    [ -d "$sorter" ] || { echo "there is no containers/$sorter" >&2; exit 2; }
-    if grep -q '=lussac/base' "$sorter/Dockerfile" && ! "$DOCKER" image inspect lussac/base:0.105.3 >/dev/null 2>&1; then base; fi
-    build "$sorter" "$(tag "$sorter")"
+    [ -f "$sorter/Dockerfile" ] || { echo "there is no containers/$sorter/Dockerfile" >&2; exit 2; }
+    if [ -z "$based" ] && grep -q '=lussac/base' "$sorter/Dockerfile"; then based=yes; base; fi
+    case $sorter in
+        base) base ;;
+        *) build "$sorter" "$(tag "$sorter")" ;;
+    esac
 done

@@ -2,7 +2,6 @@
 : "${TESTBED:=${TMPDIR:-/tmp}/lussac-testbed}"            # everything private lives here
 : "${TESTBED_USER:=testbed}"                   # the non-root user
 export TESTBED TESTBED_USER DEBIAN_FRONTEND=noninteractive
-HERE="$(cd "$(dirname "${BASH_SOURCE[1]}")" && pwd)"
 say() { echo "[$(basename "$0") +${SECONDS}s] $*" >&2; }
 die() { say "ERROR: $*"; exit 1; }
 mkdir -p "$TESTBED"; chmod 755 "$TESTBED"

@@ -173,8 +173,14 @@ class Engine(Protocol):
     def resolve(self, image: str, *, pull: bool) -> ImageRef:
         """Find an image, pull it if it is missing and may be; raise EngineError with what to do."""
 
+    def has_image(self, image: str) -> bool:
+        """Tell whether an image is here and ready; nothing is pulled or made."""
+
     def has_gpu(self, image: ImageRef) -> bool:
         """Tell whether a job in this image would see a GPU."""
+
+    def offers_gpu(self) -> bool:
+        """Tell whether the engine says that it can give GPUs to jobs; `has_gpu` is the proof."""
 
     def run(self, job: Job, log: Path, progress: Progress, stop: threading.Event) -> Exit:
         """Run a job to its end; `log` gets what it writes, as it writes. Nothing of it is left when this returns."""

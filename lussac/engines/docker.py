@@ -25,6 +25,7 @@ from lussac.engines.base import (
     Exit,
     ImageRef,
     Job,
+    Mount,
     Outcome,
     Progress,
     identity,
@@ -103,6 +104,23 @@ class DockerEngine:
             )
         return reference(image, attributes)
 
+    def has_image(self, image: str) -> bool:
+        """Tell whether the daemon's store has an image."""
+        with _client() as client:
+            try:
+                client.images.get(image)
+            except ImageNotFound:
+                return False
+        return True
+
+    def offers_gpu(self) -> bool:
+        """Tell whether the daemon has NVIDIA's runtime or a CDI device."""
+        with _client() as client:
+            info = client.info()
+        return "nvidia" in info.get("Runtimes", {}) or any(
+            "nvidia" in str(device) for device in info.get("DiscoveredDevices") or ()
+        )
+
     def has_gpu(self, image: ImageRef) -> bool:
         """Ask a container of this image for its GPUs: what this process sees says nothing about the daemon's machine."""
         with _client() as client:
@@ -162,6 +180,14 @@ def binds(client: docker.DockerClient, job: Job) -> list[Bind]:
     known = places(client, job.source(OUT))
     subpaths = known is not None and _api_version(client) >= SUBPATHS_SINCE
     return [bind(known, mount, subpaths=subpaths) for mount in sorted(job.mounts, key=lambda mount: mount.target)]
+
+
+def seen_by_daemon(folder: Path) -> str:
+    """Return what a folder of this process is on the daemon's machine; raise EngineError where it is nothing there."""
+    with _client() as client:
+        known = places(client, folder)
+        source = bind(known, Mount(folder, OUT), subpaths=True)["Source"]
+    return str(source)
 
 
 def create_arguments(job: Job, info: Mapping[str, Any], mounts: list[Bind]) -> dict[str, Any]:

@@ -60,7 +60,15 @@ class LocalEngine:
         rootfs = "environment:" + hashlib.sha256(text.encode()).hexdigest()
         return ImageRef(asked=image, start="", digest="", rootfs=rootfs, source="none", details=versions)
 
+    def has_image(self, image: str) -> bool:
+        """Tell whether the distributions are installed."""
+        return all(_version(name) for name in image.split())
+
     def has_gpu(self, image: ImageRef) -> bool:  # noqa: ARG002 - one environment, one answer
+        """Tell whether the driver's own tool sees a GPU."""
+        return self.offers_gpu()
+
+    def offers_gpu(self) -> bool:
         """Tell whether the driver's own tool sees a GPU."""
         tool = shutil.which("nvidia-smi")
         if tool is None:

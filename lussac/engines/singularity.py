@@ -19,6 +19,7 @@ from typing import Any
 from lussac.engines.base import CACHES, WORK, Exit, ImageRef, Job, Mount, Outcome, Progress, Tail, judge
 from lussac.engines.docker import DockerEngine
 from lussac.engines.guard import OVER_MEMORY
+from lussac.engines.local import LocalEngine
 from lussac.engines.process import run_guarded
 from lussac.engines.spython import Commands
 from lussac.errors import EngineError
@@ -87,13 +88,20 @@ class SingularityEngine:
         if image.endswith(".sif"):
             return _checked(image, Path(image).expanduser().absolute(), {})
         source = self._from_docker(image)
-        for sidecar in sorted(self.store.glob("*.json")):
-            known = json.loads(sidecar.read_text())
-            if known["asked"] == image and (source is None or known["rootfs"] == source.rootfs):
-                return _checked(image, sidecar.with_suffix(".sif"), known)
+        for file, note in self._notes():
+            if note["asked"] == image and (source is None or note["rootfs"] == source.rootfs):
+                return _checked(image, file, note)
         if source is None and not pull:
             raise EngineError(f"{image} is neither in {self.store} nor in a docker store here; build it, or name a .sif.")
         return self._made(image, source)
+
+    def has_image(self, image: str) -> bool:
+        """Tell whether the store has an image file of this name."""
+        return any(note["asked"] == image for _, note in self._notes())
+
+    def offers_gpu(self) -> bool:
+        """Tell whether this machine has a GPU: apptainer gives what is there."""
+        return LocalEngine().offers_gpu()
 
     def has_gpu(self, image: ImageRef) -> bool:
         """Ask a container of this image for its GPUs."""
@@ -130,6 +138,11 @@ class SingularityEngine:
                 part.unlink(missing_ok=True)
                 removed.append(f"the unfinished image {part.name}")
         return tuple(removed)
+
+    def _notes(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        """Yield the image files of the store, with what was noted when they were made."""
+        for sidecar in sorted(self.store.glob("*.json")):
+            yield sidecar.with_suffix(".sif"), json.loads(sidecar.read_text())
 
     def _command(self) -> str:
         program = _program()

@@ -12,6 +12,7 @@ from lussac.engines import AUTO, choose
 from lussac.engines.base import Engine, ImageRef, Limits
 from lussac.errors import EngineError
 from lussac.params import SorterParams
+from lussac.sorters import images
 from lussac.sorters.catalogue import Row, catalogue
 from lussac.store import content_key
 from lussac.validation import suggestion
@@ -128,6 +129,7 @@ def prepare(
     engine: str | None = None,
     base: Path,
     pull: bool = True,
+    locked: Mapping[str, Mapping[str, str]] | None = None,
     seconds: float | None = None,
 ) -> SorterJob:
     """Choose the engine and the image of a sorter run, and fill in its parameters.
@@ -146,13 +148,15 @@ def prepare(
         The folder of params.json.
     pull
         Whether images may be pulled.
+    locked
+        From `images.read`: any other image is refused. None takes what is there.
     seconds
         Limit of the wall-clock time of the sorter.
 
     Raises
     ------
     EngineError
-        If no engine can run the sorter.
+        If no engine can run the sorter, or its image is not the one that is locked.
     """
     row = catalogue()[run.sorter_name]
     given = {key: value for key, value in run.sorter_params.items() if key not in RUN_PARAMETERS}
@@ -169,6 +173,8 @@ def prepare(
         choice = choose(wanted, runs_in, row.gpu, pull=pull and (named or bool(row.digest)))
     except EngineError as error:
         raise EngineError(_no_engine(name, run.sorter_name, row, str(error))) from error
+    if locked is not None:
+        images.check(run.sorter_name, choice.image, locked)
     made_from = {
         "recording": recording_hash,
         "preprocessing": plain(run.preprocessing),

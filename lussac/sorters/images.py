@@ -1,0 +1,131 @@
+"""The images of sorters: listed, pulled, pinned in a lock file, and compared with it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lussac.engines.base import Engine, ImageRef
+from lussac.errors import EngineError, UsageError
+from lussac.sorters.catalogue import catalogue
+from lussac.store import write_atomically
+
+FORMAT = 1
+LOCK = "params.lock.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A sorter of the catalogue, and which engines have its image here."""
+
+    sorter: str
+    image: str
+    version: str
+    gpu: str
+    deterministic: str
+    licence: str
+    ready: tuple[str, ...]
+    why_not: str
+
+
+def entries(engines: Iterable[Engine]) -> list[Entry]:
+    """Return the catalogue with what is ready on these engines, which must be available."""
+    known = tuple(engines)
+    return [
+        Entry(
+            sorter=sorter,
+            image=row.image,
+            version=row.version,
+            gpu=row.gpu,
+            deterministic=row.deterministic,
+            licence=row.licence,
+            ready=tuple(engine.name for engine in known if engine.has_image(_runs_in(engine, sorter))),
+            why_not=row.why_not,
+        )
+        for sorter, row in catalogue().items()
+    ]
+
+
+def pull(sorter: str, engine: Engine) -> ImageRef:
+    """Get the image of a sorter, so that runs find it offline.
+
+    Raises
+    ------
+    EngineError
+        If it can't be had: an image without a digest in the catalogue is built on this machine, never pulled.
+    """
+    return engine.resolve(_runs_in(engine, sorter), pull=bool(catalogue()[sorter].digest))
+
+
+def lock(sorters: Iterable[str], engine: Engine) -> dict[str, Any]:
+    """Pin the images of some sorters as they are on an engine now.
+
+    Returns
+    -------
+    dict
+        What `write` puts into params.lock.json: the digest, the hash of the contents and the platform of each.
+    """
+    pinned = {}
+    for sorter in sorted(set(sorters)):
+        image = pull(sorter, engine)
+        pinned[sorter] = {"image": image.asked, "digest": image.digest, "rootfs": image.rootfs, **_platform(image)}
+    return {"format": FORMAT, "images": pinned}
+
+
+def write(locked: Mapping[str, Any], file: Path) -> None:
+    """Write a lock file, so that equal locks give equal bytes."""
+    write_atomically(file, json.dumps(locked, indent=2, sort_keys=True) + "\n")
+
+
+def read(file: Path) -> Mapping[str, Mapping[str, str]]:
+    """Return the pinned images by sorter.
+
+    Raises
+    ------
+    UsageError
+        If there is no lock file, or it isn't one.
+    """
+    try:
+        locked = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{file} doesn't exist. Write it with `lussac images lock`.") from None
+    except ValueError as error:
+        raise UsageError(f"{file} is not JSON ({error}). Write it anew with `lussac images lock`.") from error
+    if not isinstance(locked, dict) or locked.get("format") != FORMAT:
+        raise UsageError(f"{file} is no lock file of this version. Write it anew with `lussac images lock`.")
+    return dict(locked["images"])
+
+
+def check(sorter: str, image: ImageRef, locked: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise EngineError unless an image is the one that is pinned."""
+    pinned = locked.get(sorter)
+    if pinned is None:
+        raise EngineError(f"{sorter} is not in the lock file, and --locked was asked for. Add it with `lussac images lock`.")
+    if pinned["rootfs"] != image.rootfs:
+        raise EngineError(
+            f"The image of {sorter} here is {image.rootfs}, the lock file has {pinned['rootfs']}. "
+            "Pull or build the pinned one, or pin this one with `lussac images lock`."
+        )
+
+
+def verify(locked: Mapping[str, Mapping[str, str]], engine: Engine) -> dict[str, str]:
+    """Return what is wrong with each pinned image on an engine; empty where it is the pinned one."""
+    found = {}
+    for sorter in locked:
+        try:
+            check(sorter, engine.resolve(_runs_in(engine, sorter), pull=False), locked)
+        except EngineError as error:
+            found[sorter] = str(error)
+        else:
+            found[sorter] = ""
+    return found
+
+
+def _runs_in(engine: Engine, sorter: str) -> str:
+    row = catalogue()[sorter]
+    return " ".join(row.packages) or "spikeinterface" if engine.name == "local" else row.reference
+
+
+def _platform(image: ImageRef) -> dict[str, str]:
+    return {"platform": image.details["platform"]} if "platform" in image.details else {}

@@ -1,0 +1,163 @@
+"""What an engine is asked for, and how its answers are read; no engine is needed."""
+
+import csv
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lussac.engines import docker, singularity
+from lussac.engines.base import OUT, WORK, ImageRef, Job, Limits, Mount, Outcome, Tail, identity, is_gone, judge, on_host
+from lussac.errors import EngineError
+
+IMAGE = ImageRef(asked="lussac/simple:1", start="sha256:abc", digest="", rootfs="sha256:def", source="local-build")
+INFO = {"MemTotal": 8 << 30, "SecurityOptions": ["name=seccomp,profile=default"]}
+ATTRIBUTES = {
+    "Id": "sha256:abc",
+    "RepoDigests": ["registry.org/lab/ks@sha256:111"],
+    "RootFS": {"Layers": ["sha256:a", "sha256:b"]},
+    "Os": "linux",
+    "Architecture": "amd64",
+    "Config": {"Labels": {"b": "2", "a": "1"}},
+}
+
+
+@pytest.fixture
+def job(tmp_path):
+    mounts = (Mount(tmp_path, OUT, read_only=False), Mount(tmp_path, WORK, read_only=False))
+    return Job(
+        image=IMAGE, argv=("python", "x.py"), mounts=mounts, env={"OMP_NUM_THREADS": "2"}, limits=Limits(cores=2), label="run"
+    )
+
+
+def test_docker_gets_nothing_but_what_it_needs(job):
+    made = docker.create_arguments(job, INFO, [])
+    assert made["user"] == f"{os.getuid()}:{os.getgid()}"
+    assert (made["network_mode"], made["read_only"], made["cap_drop"]) == ("none", True, ["ALL"])
+    assert made["security_opt"] == ["no-new-privileges"]
+    assert (made["entrypoint"], made["command"]) == (["python"], ["x.py"])
+    assert made["nano_cpus"] == 2_000_000_000
+    assert "mem_limit" not in made
+    assert "device_requests" not in made
+    assert made["environment"]["HOME"] == WORK
+
+
+def test_docker_limits_memory_without_swap_and_gives_gpus(job):
+    made = docker.create_arguments(replace(job, gpu=True, limits=Limits(memory=1 << 30)), INFO, [])
+    assert made["mem_limit"] == made["memswap_limit"] == made["shm_size"] == 1 << 30
+    assert made["device_requests"][0]["Count"] == -1
+
+
+def test_a_rule_is_relaxed_only_where_the_catalogue_says_so(job):
+    made = docker.create_arguments(replace(job, relaxed=frozenset({"root", "network", "writable-root"})), INFO, [])
+    assert (made["user"], made["network_mode"], made["read_only"]) == ("0:0", "host", False)
+
+
+def test_the_root_of_a_rootless_daemon_is_its_user(job):
+    assert docker.create_arguments(job, {**INFO, "SecurityOptions": ["name=rootless"]}, [])["user"] == "0:0"
+
+
+def test_an_image_is_started_by_what_cannot_move():
+    found = docker.reference("registry.org/lab/ks:4", ATTRIBUTES)
+    assert (found.start, found.digest, found.source) == ("sha256:abc", "sha256:111", "registry")
+    assert found.rootfs == docker.rootfs_digest(["sha256:a", "sha256:b"])
+    assert found.details["label a"] == "1"
+    built_here = docker.reference("lussac/simple:1", {**ATTRIBUTES, "RepoDigests": ["localhost/lussac/simple@sha256:222"]})
+    assert (built_here.digest, built_here.source) == ("", "local-build")
+
+
+def test_another_digest_than_the_one_asked_for_is_refused():
+    assert docker.reference("registry.org/lab/ks@sha256:111", ATTRIBUTES).digest == "sha256:111"
+    with pytest.raises(EngineError, match="sha256:999 was asked for"):
+        docker.reference("registry.org/lab/ks@sha256:999", ATTRIBUTES)
+
+
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        ('invalid mount config for type "bind": bind source path does not exist: /x', Outcome.MOUNT),
+        ('could not select device driver "" with capabilities: [[gpu]]', Outcome.GPU),
+        ('exec: "python": executable file not found in $PATH', Outcome.IMAGE),
+        ("exec /usr/bin/python: exec format error", Outcome.IMAGE),
+        ("something else", Outcome.INFRA),
+    ],
+)
+def test_a_refusal_of_the_daemon_has_a_cause(message, outcome):
+    assert docker.cause(message) is outcome
+
+
+def test_apptainer_gets_nothing_but_what_it_needs(job):
+    made = singularity.arguments(job, isolate_network=True)
+    assert {"--containall", "--cleanenv", "--no-home", "--no-eval", "--pid"} <= set(made)
+    assert "--nv" not in made
+    assert made[made.index("--network") + 1] == "none"
+    assert made[-4:] == ("env", "HOME=/lussac/work", "python", "x.py")
+    assert "--network" not in singularity.arguments(job, isolate_network=False)
+    assert "--nv" in singularity.arguments(replace(job, gpu=True), isolate_network=True)
+
+
+@given(
+    st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs", "Cc")), min_size=1).filter(
+        lambda name: name not in "..  "
+    )
+)
+def test_any_path_can_be_mounted(name):
+    line = singularity.bind(Mount(Path("/no such folder") / name, f"/data/{name}"))
+    fields = next(csv.reader([line]))
+    assert fields == ["type=bind", f"source=/no such folder/{name}", f"destination=/data/{name}", "ro"]
+
+
+def test_the_users_variables_do_not_change_what_a_job_sees():
+    user = {"PATH": "/bin", "APPTAINER_BIND": "/", "APPTAINERENV_X": "1", "SINGULARITY_BIND": "/", "APPTAINER_CACHEDIR": "/fast"}
+    made = singularity.environment(user, {"Y": "a,b"})
+    assert made["PATH"] == "/bin"
+    assert made["APPTAINER_CACHEDIR"] == "/fast"
+    assert made["APPTAINERENV_Y"] == made["SINGULARITYENV_Y"] == "a,b"
+    assert not {"APPTAINER_BIND", "SINGULARITY_BIND", "APPTAINERENV_X", "APPTAINERENV_HOME"} & set(made)
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "options", "outcome", "words"),
+    [
+        (None, 0, {}, Outcome.OK, ""),
+        (None, 1, {}, Outcome.SORTER_ERROR, "exit code 1"),
+        (None, 139, {}, Outcome.SORTER_ERROR, "signal 11"),
+        (None, 137, {}, Outcome.OOM, "killed by the system"),
+        (None, 1, {"out_of_memory": True}, Outcome.OOM, "more than its 2.0 GB"),
+        (Outcome.TIMEOUT, None, {}, Outcome.TIMEOUT, "60 s"),
+        (Outcome.KILLED, None, {}, Outcome.KILLED, "stopped"),
+    ],
+)
+def test_what_an_end_means(ended, code, options, outcome, words):
+    found, message = judge(ended, code, Limits(seconds=60, memory=2_000_000_000), **options)
+    assert found is outcome
+    assert words in message
+
+
+def test_paths_of_a_job_on_this_machine():
+    mounts = (Mount(Path("/draft/in"), "/lussac/in"), Mount(Path("/rec"), "/lussac/in/recording"))
+    assert on_host("/lussac/in/job.json", mounts) == "/draft/in/job.json"
+    assert on_host("/lussac/in/recording/x", mounts) == "/rec/x"
+    assert on_host("/lussac/input", mounts) == "/lussac/input"
+
+
+def test_a_process_has_a_name_of_its_own():
+    name = identity(os.getpid())
+    assert not is_gone(name)
+    boot, namespace, pid, start = name.split("/")
+    assert is_gone(f"{boot}/{namespace}/{pid}/{int(start) + 1}")
+    assert is_gone(f"another-boot/{namespace}/{pid}/{start}")
+    assert not is_gone(f"{boot}/1/{pid}/{start}")
+
+
+def test_the_tail_of_a_log(tmp_path):
+    tail = Tail(tmp_path / "log")
+    assert tail.line() == ""
+    with (tmp_path / "log").open("w") as log:
+        log.write("one\n 10 %\r 20 %\r")
+        log.flush()
+        assert tail.line() == "20 %"
+        assert tail.line() == ""
