@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from probeinterface import Probe
 from spikeinterface.core import (
     BaseRecording,
     BaseSorting,
@@ -106,19 +106,21 @@ def published(target: Path) -> Iterator[Path]:
     """
     refuse_foreign(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    beside, old = (target.with_name(f".{target.name}.{state}-export") for state in ("unfinished", "replaced"))
+    _remove(beside, old)  # left by a run that was killed
     try:
         yield beside
         (beside / EXPORT_MARKER).write_text(MARKER_TEXT, encoding="utf-8")
         if target.exists():
-            old = target.with_name(f"{beside.name}.old")
             target.rename(old)
-            beside.rename(target)
-            shutil.rmtree(old)
-        else:
-            beside.rename(target)
+        beside.rename(target)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove(beside, old)
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def refuse_foreign(target: Path) -> None:
@@ -162,13 +164,15 @@ def _sparsity(
     if not extraction.sparse:
         everything = np.ones((sorting.get_num_units(), recording.get_num_channels()), dtype=bool)
         return ChannelSparsity(everything, sorting.unit_ids, recording.channel_ids)
+    geometry = Probe(ndim=2)  # a recording may have several probes, templates have one
+    geometry.set_contacts(recording.get_channel_locations())
     dense = DenseTemplates(
         templates.means,
         recording.sampling_frequency,
         templates.before,
         channel_ids=recording.channel_ids,
         unit_ids=sorting.unit_ids,
-        probe=recording.get_probe(),
+        probe=geometry,
     )
     arguments = extraction.sparsity.model_dump()
     found = compute_sparsity(dense, noise_levels=templates.noise, amplitude_mode="extremum", **arguments)

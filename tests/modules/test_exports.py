@@ -169,6 +169,16 @@ def test_an_interrupted_export_leaves_the_earlier_one(make_context, case, tmp_pa
 
 
 @BOTH
+def test_what_a_killed_run_left_goes(make_context, case, tmp_path, module):
+    recording, sorting = case
+    for state in ("unfinished", "replaced"):
+        (tmp_path / f".out.{state}-export" / "half").mkdir(parents=True)
+    export(module, make_context(recording), {"a": sorting}, tmp_path / "out")
+    assert [found.name for found in tmp_path.iterdir() if found.name.startswith(".")] == []
+    assert not (tmp_path / "out" / "half").exists()
+
+
+@BOTH
 def test_segments_and_one_channel(make_context, tmp_path, module):
     recording, sorting = ground_truth(2.0, 1.0, channels=1, neurons=2)
     export(module, make_context(recording), {"a": sorting}, tmp_path / "out")
