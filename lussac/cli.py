@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lussac import __version__
-from lussac.errors import InterruptedRunError, LussacError, UsageError
+from lussac.errors import InterruptedRunError, LussacError, ReproducibilityError, UsageError
 
 if TYPE_CHECKING:
     from lussac.pipeline import Options
@@ -75,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     init = commands.add_parser("init", help="write a commented params.json to start from")
     init.add_argument("example", nargs="?", help="which example; without it, they are listed")
     init.add_argument("params", type=Path, nargs="?", default=Path("params.json"), help="the file to write (%(default)s)")
+    verify = commands.add_parser("verify", help="compare a logs folder, its inputs and its exports with what its record says")
+    verify.add_argument("logs", type=Path, help="the logs_folder of a run")
+    verify.add_argument("--rerun", action="store_true", help="run the modules again, aside, and compare what they give")
+    _add_run_options(verify)
     commands.add_parser("schema", help="print the JSON schema of params.json, for editors")
     demo = commands.add_parser(
         "demo", help="make a recording whose neurons are known, sort it with several sorters, merge, compare"
@@ -152,6 +156,16 @@ def init_command(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def verify_command(chosen: argparse.Namespace) -> int:
+    """``lussac verify``."""
+    from lussac.console import verify_and_show  # noqa: PLC0415
+
+    differences = verify_and_show(chosen.logs, _options(chosen), again=chosen.rerun, quiet=chosen.quiet)
+    if differences:
+        raise ReproducibilityError("\n".join([*differences, f"{chosen.logs} is not what its record says."]))
+    return 0
+
+
 def schema_command(chosen: argparse.Namespace) -> int:  # noqa: ARG001
     """``lussac schema``."""
     from lussac.console import make_console  # noqa: PLC0415
@@ -177,4 +191,11 @@ def demo_command(chosen: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"run": run_command, "check": check_command, "init": init_command, "demo": demo_command, "schema": schema_command}
+COMMANDS = {
+    "run": run_command,
+    "check": check_command,
+    "init": init_command,
+    "demo": demo_command,
+    "verify": verify_command,
+    "schema": schema_command,
+}
