@@ -104,11 +104,10 @@ def strings(value: object) -> Iterator[str]:
 
 
 def _files(text: str) -> Iterator[Path]:
-    path = Path(text)
-    if path.is_absolute() and path.is_file():
-        yield path
-    elif path.is_absolute() and path.is_dir():
-        yield from (file for file in path.rglob("*") if file.is_file())
+    """Return the file of an absolute path, or all files of a folder; nothing where the text is no path."""
+    if Path(text).is_absolute() and os.path.exists(text):  # noqa: PTH110 (takes any text)
+        path = Path(text)
+        yield from [path] if path.is_file() else (file for file in path.rglob("*") if file.is_file())
 
 
 def hash_of(value: object) -> str:

@@ -173,6 +173,15 @@ def test_unreadable_recordings_are_errors(raw, name, value):
         load(raw, binary_params(**{name: value}))
 
 
+@pytest.mark.parametrize("text", ["x" * 5000, "a\0b", "", "/" + "y" * 5000])
+def test_texts_that_are_no_paths_are_no_files(raw, text):
+    paths = [path for path, _ in problems(raw, binary_params(file_paths=text))]
+    assert paths == ([] if text == "" else [("extractor_params", "file_paths")])
+    named = load(raw)
+    named.annotate(note=text)
+    assert rec.content_hash(named, {}) == rec.content_hash(load(raw))
+
+
 def test_an_empty_file_is_an_error(raw):
     (raw / "empty.dat").touch()
     with pytest.raises(InputError, match="The recording is empty"):
