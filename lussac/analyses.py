@@ -191,10 +191,6 @@ def _read_zarr(folder: Path, group: str | None = None) -> BaseSorting:
     return ZarrSortingExtractor(folder, zarr_group=group)
 
 
-def _read_analyzer(folder: Path) -> BaseSorting:
-    return _read_numpy_folder(folder / "sorting")
-
-
 # ---- descriptions: an extractor's name and arguments, in json or pickle
 
 
@@ -338,16 +334,19 @@ def _read_sorter_folder(folder: Path) -> BaseSorting:
         file = folder / "spikeinterface_params.json"
         params = _json(file).get("sorter_params", {}) if file.is_file() else {}
         return _read_phy(inner, good_only=bool(params.get("keep_good_only")))
-    for place in (inner / "sorting", inner / "firings.npz"):
-        if place.exists():
-            return load_analysis(place)
+    found = next((known for known in FORMATS if known.read is not _read_sorter_folder and known.matches(inner)), None)
+    return found.read(inner) if found else _read_by_sorter(name, inner)
+
+
+def _read_by_sorter(name: str, folder: Path) -> BaseSorting:
+    """Read what a sorter wrote in a format of its own, as SpikeInterface's wrapper of that sorter does."""
     from spikeinterface.sorters import sorter_dict  # noqa: PLC0415 (takes half a second, and few need it)
 
     if name not in sorter_dict or name in RUN_CODE_SORTERS:
         raise InputError(
             f"What the sorter {name!r} left in {folder} can't be read. Export its sorting to Phy or with sorting.save()."
         )
-    return sorter_dict[name]._get_result_from_folder(inner)  # noqa: SLF001 (the public one unpickles the recording)
+    return sorter_dict[name]._get_result_from_folder(folder)  # noqa: SLF001 (the public one unpickles the recording)
 
 
 _OWN_READERS: Mapping[str, Callable[[Mapping[str, Any]], BaseSorting]] = {
@@ -365,13 +364,14 @@ FORMATS = (
     Format("Lussac sorter's folder", _holds(SORTER_MANIFEST), lambda path: sortings.load(path / "sorting")),
     Format("Lussac sorting", _holds(sortings.UNITS_FILE, SPIKES), sortings.load),
     Format("SpikeInterface sorter's folder", _holds(SORTER_LOG), _read_sorter_folder),
-    Format("SpikeInterface analyzer", _holds("settings.json", f"sorting/{NUMPY_INFO}"), _read_analyzer),
+    Format("SpikeInterface analyzer", _holds(f"sorting/{NUMPY_INFO}"), lambda path: _read_numpy_folder(path / "sorting")),
     Format("SpikeInterface analyzer", _holds(".zgroup", "sorting/unit_ids"), lambda path: _read_zarr(path, "sorting")),
     Format("SpikeInterface zarr folder", _holds(".zgroup", "unit_ids"), _read_zarr),
     Format("SpikeInterface folder", _holds(NUMPY_INFO), _read_numpy_folder),
     Format("SpikeInterface folder", _holds(NPZ_INFO, NPZ_FILE), _read_npz_folder),
     *(Format("SpikeInterface folder", _holds(name), _described_in(name)) for name in DESCRIPTIONS),
     Format("Phy folder", _holds(*PHY), _read_phy),
+    Format("MountainSort folder", _holds("firings.npz"), lambda path: _read_npz(path / "firings.npz")),
     Format("SpikeInterface npz file", lambda path: _starts_with(path, b"PK"), _read_npz),
     Format("pickle file", lambda path: _starts_with(path, b"\x80"), _read_pickle),
     Format("SpikeInterface json file", lambda path: _starts_with(path, b"{"), _read_json),

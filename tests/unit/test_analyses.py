@@ -170,9 +170,11 @@ def test_folder_of_a_sorter(tmp_path, sorting):
     log.write_text(json.dumps({"sorter_name": "spykingcircus2", "error": False}))
     sorting.save(folder=tmp_path / "sorter_output" / "sorting", format="numpy_folder")
     assert_equal(load_analysis(tmp_path), sorting)
+    assert_equal(load_analysis(tmp_path / "sorter_output"), sorting)
     shutil.rmtree(tmp_path / "sorter_output" / "sorting")
     si.NpzSortingExtractor.write_sorting(sorting, tmp_path / "sorter_output" / "firings.npz")
     assert_equal(load_analysis(tmp_path), sorting, names=())
+    assert_equal(load_analysis(tmp_path / "sorter_output"), sorting, names=())
     log.write_text(json.dumps({"sorter_name": "spykingcircus2", "error": True}))
     with pytest.raises(InputError, match="The sorter spykingcircus2 failed"):
         load_analysis(tmp_path)
