@@ -21,6 +21,8 @@ def run(
     base: str | Path = ".",
     jobs: int | None = None,
     engine: str | None = None,
+    locked: bool = False,
+    offline: bool = False,
     allow_failed_sorters: bool = False,
     keep_stale: bool = False,
 ) -> Result:
@@ -40,6 +42,10 @@ def run(
         Cores to use, instead of ``n_jobs`` of the params.
     engine
         Where sorters run: ``auto``, ``local``, ``docker`` or ``singularity``.
+    locked
+        Refuse images that are not those of ``params.lock.json`` beside the params.
+    offline
+        Never pull an image.
     allow_failed_sorters
         Go on with the sorters that finish.
     keep_stale
@@ -59,5 +65,12 @@ def run(
     document = reader.from_dict(params, base) if isinstance(params, Mapping) else reader.read(params)
     given = Given(recording=recording, sortings=dict(sortings or {}))
     plan = compile_plan(document, recording_given=recording is not None, sortings_given=tuple(given.sortings))
-    options = Options(jobs=jobs, engine=engine, allow_failed_sorters=allow_failed_sorters, keep_stale=keep_stale)
+    options = Options(
+        jobs=jobs,
+        engine=engine,
+        locked=locked,
+        offline=offline,
+        allow_failed_sorters=allow_failed_sorters,
+        keep_stale=keep_stale,
+    )
     return run_plan(plan, options, given)

@@ -17,7 +17,7 @@ LAYERS = (
     ("fusing", "sorters", "modules", "params_examples"),
     ("plan", "places", "schema"),
     ("pipeline", "report"),
-    ("api", "console", "demo", "cli", "__init__", "__main__"),
+    ("api", "console", "commands", "demo", "cli", "__init__", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 NUMBERS_ONLY = {"numpy", "numba", "scipy", "networkx"}

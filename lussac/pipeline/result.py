@@ -20,6 +20,14 @@ class Options:
         Cores to use instead of the `n_jobs` of the params.
     engine
         Where sorters run; chosen by what is there when None.
+    locked
+        Refuse images that are not those of ``params.lock.json`` beside the params.
+    offline
+        Never pull an image.
+    memory
+        Bytes that the sorters share; None is no limit.
+    seconds
+        Wall-clock limit of each sorter; None is no limit.
     allow_failed_sorters
         Go on with the sorters that have finished.
     keep_stale
@@ -28,6 +36,10 @@ class Options:
 
     jobs: int | None = None
     engine: str | None = None
+    locked: bool = False
+    offline: bool = False
+    memory: int | None = None
+    seconds: float | None = None
     allow_failed_sorters: bool = False
     keep_stale: bool = False
 

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -15,12 +16,13 @@ from lussac.errors import InterruptedRunError, LussacError, SorterError
 from lussac.params import SorterParams
 from lussac.pipeline.perform import Materials
 from lussac.pipeline.progress import Progress, Watch
+from lussac.pipeline.result import Options
 from lussac.provenance import Provenance
-from lussac.sorters import Finished, SorterJob, Stale
+from lussac.sorters import Finished, SorterJob, Stale, images
 from lussac.store import content_key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SorterStage:
     """Runs the sorters of the params.
 
@@ -32,14 +34,10 @@ class SorterStage:
         The recording that all start from.
     base
         The folder of params.json.
-    engine
-        Where to run; None to choose.
+    options
+        Where to run, what the sorters may use, and what to do with those that fail or are stale.
     cores
         To be shared by the sorters.
-    keep_stale
-        Take a result although something else made it.
-    allow_failed
-        Go on without those that fail.
     provenance, watch, log
         Told what happens.
     """
@@ -47,10 +45,8 @@ class SorterStage:
     runs: Mapping[str, SorterParams]
     materials: Materials
     base: Path
-    engine: str | None
+    options: Options
     cores: int
-    keep_stale: bool
-    allow_failed: bool
     provenance: Provenance
     watch: Watch
     log: logging.Logger
@@ -69,7 +65,7 @@ class SorterStage:
         found = {job.name: result for job in jobs if (result := self._found(job)) is not None}
         made = self._sorted([job for job in jobs if job.name not in found])
         failed = {name: str(error) for name, error in made.items() if isinstance(error, LussacError)}
-        if failed and not self.allow_failed:
+        if failed and not self.options.allow_failed_sorters:
             kept = len(jobs) - len(failed)
             raise SorterError(
                 "\n".join(failed.values()) + f"\n{kept} of {len(jobs)} sorters finished; they are kept and not run again. "
@@ -81,7 +77,22 @@ class SorterStage:
     def _prepared(self, name: str) -> SorterJob:
         fingerprint = self._fingerprint(name)
         folder = self.materials.folder_of(fingerprint)
-        return sorters.prepare(name, self.runs[name], folder, fingerprint, engine=self.engine, base=self.base)
+        return sorters.prepare(
+            name,
+            self.runs[name],
+            folder,
+            fingerprint,
+            engine=self.options.engine,
+            base=self.base,
+            pull=not self.options.offline,
+            locked=self.locked,
+            seconds=self.options.seconds,
+        )
+
+    @cached_property
+    def locked(self) -> Mapping[str, Mapping[str, str]] | None:
+        """The images that may run; None where all may."""
+        return images.read(self.base / images.LOCK) if self.options.locked else None
 
     def _fingerprint(self, name: str) -> str:
         """Return what identifies the recording after the sorter's own preprocessing."""
@@ -93,7 +104,7 @@ class SorterStage:
         result = sorters.find(job)
         if isinstance(result, Stale):
             differences = "; ".join(result.differences)
-            if not self.keep_stale:
+            if not self.options.keep_stale:
                 self.log.info("%s is sorted again: %s.", job.name, differences)
                 return None
             self.log.warning("%s is kept (--keep-stale) although it was made otherwise: %s.", job.name, differences)
@@ -116,7 +127,12 @@ class SorterStage:
             self.watch(Progress(job.name, "waiting"))
         by_name = {job.name: job for job in jobs}
         made = sorters.sort_all(
-            jobs, self.cores, None, self._progress, threading.Event(), lambda name, result: self._tell_end(by_name[name], result)
+            jobs,
+            self.cores,
+            self.options.memory,
+            self._progress,
+            threading.Event(),
+            lambda name, result: self._tell_end(by_name[name], result),
         )
         interrupted = [result for result in made.values() if isinstance(result, InterruptedRunError)]
         if interrupted:

@@ -8,6 +8,8 @@ from rich.console import Console
 from spikeinterface.core import NumpySorting
 
 from lussac import cli
+from lussac.commands import check
+from lussac.commands.init import EXAMPLES
 from lussac.console import Display, counts, make_console, show_error, show_scores, show_summary, shown_warnings
 from lussac.demo import Score
 from lussac.pipeline import Result, Step
@@ -143,7 +145,7 @@ class TestCommandLine:
     def test_init_copies_an_example_and_never_overwrites(self, tmp_path, capsys):
         file = tmp_path / "params.json"
         assert cli.main(["init", "synthetic", str(file)]) == 0
-        assert file.read_text() == (cli.EXAMPLES / "params_synthetic.json").read_text()
+        assert file.read_text() == (EXAMPLES / "params_synthetic.json").read_text()
         file.write_text("precious")
         assert cli.main(["init", "synthetic", str(file)]) == 2
         assert file.read_text() == "precious"
@@ -158,7 +160,7 @@ class TestCommandLine:
         def fail(chosen):
             raise error
 
-        monkeypatch.setitem(cli.COMMANDS, "check", fail)
+        monkeypatch.setattr(check, "main", fail)
         assert cli.main(["check", "params.json"]) == code
         err = capsys.readouterr().err
         assert text in err
