@@ -183,6 +183,13 @@ def test_units_are_fused_once(folder: Path) -> None:
     assert len(compiled(folder, sections(both)).passes) == 3
 
 
+def test_the_same_units_of_different_analyses_are_fused_apart(folder: Path) -> None:
+    passes = {"all": {"sortings": ["phy"]}, "rest": {"sortings": ["other"]}}
+    made = compiled(folder, sections({"merge_sortings": passes}, analyses={"phy": "phy", "other": "other"}))
+    assert len(made.passes) == 2
+    assert made.base == folder
+
+
 def test_names_in_sortings(folder: Path) -> None:
     pipeline = {"align_units": {"all": {"sortings": ["phi"]}}}
     assert one_problem(folder, sections(pipeline)) == (
