@@ -69,6 +69,10 @@ images: ## build the images of all sorters that can be built here
 image-%: ## build the image of one sorter
 	containers/build.sh $*
 
+.PHONY: testbed
+testbed: ## start docker and apptainer for the tests, as root on Debian: eval "$$(make -s testbed)"
+	@containers/testbed/up.sh
+
 .PHONY: clean
 clean: ## remove what the commands above made
 	rm -rf $(VENV) demo artefacts build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
