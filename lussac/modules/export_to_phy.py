@@ -10,6 +10,7 @@ from pydantic import Field
 from spikeinterface.core import BaseSorting, SortingAnalyzer, concatenate_recordings
 
 from lussac.algorithms.contamination import contamination
+from lussac.bandpass import read, stretches
 from lussac.modules import _export as export
 from lussac.modules._export import ExportExtraction, Measured, Sparsity
 from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
@@ -80,22 +81,39 @@ def _write(sorting: BaseSorting, folder: Path, params: Params, context: Context)
     if options.compute_amplitudes:
         export.attach_amplitudes(target, units, context)
     columns = [key for key in properties(exported) if key.startswith(COLUMN_PREFIX) or key in options.additional_properties]
-    export_to_phy(
-        target,
-        folder,
-        remove_if_exists=True,
-        use_relative_path=options.copy_binary,  # the folder will get another name
-        additional_properties=columns,
-        **options.model_dump(exclude={"sparsity", "additional_properties"}),
-        **export.jobs(context),
-    )
+    choices = options.model_dump(exclude={"sparsity", "additional_properties", "copy_binary", "dtype"})
+    export_to_phy(target, folder, copy_binary=False, additional_properties=columns, **choices, **export.jobs(context))
+    (folder / "params.py").write_text(_phy_params(folder, options, context), encoding="utf-8")
+
+
+def _phy_params(folder: Path, options: ExportParams, context: Context) -> str:
+    """Return what Phy reads first: where the traces are, in which form. A copy of the recording is written if it is wanted."""
+    recording, files, offset = context.recording, [], 0
+    dtype = np.dtype(options.dtype or recording.dtype)
+    if options.copy_binary:
+        files = ["recording.dat"]
+        with (folder / files[0]).open("wb") as stream:
+            for segment, start, stop in stretches(recording):
+                stream.write(read(recording, segment, start, stop).astype(dtype, copy=False).tobytes())
+    elif context.source.binary_compatible_with(time_axis=0):  # else there is no file, or one that is removed at the end
+        found = context.source.get_binary_description()
+        files, offset, dtype = [str(file) for file in found["file_paths"]], found["file_offset"], np.dtype(found["dtype"])
+    facts = {
+        "dat_path": files,
+        "n_channels_dat": recording.get_num_channels(),
+        "dtype": dtype.name,
+        "offset": offset,
+        "sample_rate": recording.sampling_frequency,
+        "hp_filtered": recording.is_filtered(),
+    }
+    return "".join(f"{name} = {value!r}\n" for name, value in facts.items())
 
 
 def _analyzer(units: Measured, options: ExportParams, context: Context) -> SortingAnalyzer:
     """Return an analyzer with templates and their similarity, of one segment as Phy wants it."""
     from_waveforms = options.compute_pc_features or options.add_waveforms or options.template_mode != "average"
     recording = units.recording if from_waveforms else context.recording
-    target = export.analyzer(_single_segment(replace(units, recording=recording), context), context)
+    target = export.analyzer(_single_segment(replace(units, recording=recording)), context)
     if from_waveforms:
         extraction = units.extraction
         target.compute("random_spikes", max_spikes_per_unit=extraction.max_spikes_per_unit, seed=context.seed)
@@ -107,13 +125,13 @@ def _analyzer(units: Measured, options: ExportParams, context: Context) -> Sorti
     return target
 
 
-def _single_segment(units: Measured, context: Context) -> Measured:
-    """Join the segments; a recording that lies in the scratch folder is hidden, so that Phy isn't sent to where it was."""
-    segments = timeline(units.recording)
-    if len(segments.durations) == 1 and not export.is_temporary(units.recording, context):
+def _single_segment(units: Measured) -> Measured:
+    """Put the segments one after the other."""
+    segments = replace(timeline(units.recording), gap=0)
+    if len(segments.durations) == 1:
         return units
     spikes = units.sorting.to_spike_vector().copy()
-    spikes["sample_index"] = replace(segments, gap=0).flatten(spikes["segment_index"], spikes["sample_index"])
+    spikes["sample_index"] = segments.flatten(spikes["segment_index"], spikes["sample_index"])
     spikes["segment_index"] = 0
     sorting = build(spikes, unit_ids(units.sorting), units.sorting.sampling_frequency, 1, properties(units.sorting))
     return replace(units, sorting=sorting, recording=concatenate_recordings([units.recording]))
