@@ -103,9 +103,9 @@ def template_differences(units: Units, pairs: Sequence[Pair]) -> list[float]:
 
 
 def correlogram_differences(units: Units, pairs: Sequence[Pair]) -> list[float]:
-    """Return how far the cross-correlogram of each pair differs from the auto-correlograms, beyond the chance in their counts.
+    """Return how far the cross-correlogram of each pair differs from the two auto-correlograms.
 
-    Infinity where that chance is too large to tell.
+    What the chance in their counts explains is left out, if it is no more than the likeness of the templates makes up for.
     """
     step, context = units.steps.correlogram, units.context
     bin_size = max(context.samples(units.params.correlograms.bin_ms), 1)
@@ -120,12 +120,14 @@ def correlogram_differences(units: Units, pairs: Sequence[Pair]) -> list[float]:
     trains = units.trains
     autos = {unit: shape(auto_correlogram(trains[unit], window, bin_size)) for unit in sorted(set(chain.from_iterable(pairs)))}
     widths = {unit: adaptive_window(auto, step.adaptive_window_thresh) for unit, auto in autos.items()}
+    unlike = np.array(template_differences(units, pairs)) / max(units.steps.template_similarity.template_diff_thresh, 1e-9)
+    limits = step.max_noise * (1.0 - unlike)
     found = []
-    for a, b in pairs:
+    for (a, b), limit in zip(pairs, limits.tolist(), strict=True):
         cross = shape(cross_correlogram(trains[a], trains[b], window, bin_size))
         of_pair = cross, autos[a], autos[b], (len(trains[a]), len(trains[b])), (widths[a], widths[b])
         noise = counting_noise(*of_pair, std)
-        found.append(max(difference(*of_pair) - noise, 0.0) if noise <= step.max_noise else math.inf)
+        found.append(max(difference(*of_pair) - (noise if noise <= limit else 0.0), 0.0))
     return found
 
 

@@ -125,9 +125,9 @@ class CorrelogramSimilarity(Strict):
     """Only units that correlate with each other as each does with itself are merged."""
 
     corr_diff_thresh: Annotated[float, Field(ge=0)] = 0.16
-    """Largest difference of the correlograms, beyond what the chance in their counts explains: 0 equal."""
-    max_noise: Annotated[float, Field(ge=0)] = 0.25
-    """Largest difference that this chance may explain; a pair with noisier correlograms can't be judged and is not merged."""
+    """Largest difference of the correlograms: 0 equal."""
+    max_noise: Annotated[float, Field(ge=0)] = 0.3
+    """What chance explains of that difference is left out up to this value, less the more the templates differ; 0: never."""
     censor_correlograms_ms: Milliseconds = 0.2
     """Lags up to this one are left out (ms)."""
     sigma_smooth_ms: Positive = 0.6

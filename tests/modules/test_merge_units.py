@@ -123,7 +123,7 @@ def test_jobs_change_nothing(make_context, truth):
         ("snr", {"min_snr": 1000.0}),
         ("remove_contaminated", {"contamination_thresh": 0.0, "refractory_period_ms": 30.0}),
         ("template_similarity", {"template_diff_thresh": 0.0}),
-        ("correlogram", {"max_noise": 0.0}),
+        ("correlogram", {"corr_diff_thresh": 0.0, "max_noise": 0.0}),
     ],
 )
 def test_each_step_keeps_pairs_out(make_context, truth, step, params):
@@ -131,6 +131,16 @@ def test_each_step_keeps_pairs_out(make_context, truth, step, params):
     merging = {"steps": ["num_spikes", step], "steps_params": {step: params}}
     merged, _ = merge(make_context(recording), with_splits(neurons), auto_merge_params=merging)
     assert merged.get_num_units() == 6
+
+
+def test_chance_in_few_counts_is_left_out_where_templates_are_alike(make_context, truth):
+    recording, neurons = truth
+    rare = [split(neuron, 0.35, seed=9)[0] for neuron in neurons]
+    merged, _ = merge(make_context(recording), with_splits(rare))
+    assert merged.unit_ids.tolist() == [11, 12, 13, 15]
+    strict = {"steps_params": {"correlogram": {"max_noise": 0.0}}}
+    unmerged, _ = merge(make_context(recording), with_splits(rare), auto_merge_params=strict)
+    assert unmerged.get_num_units() == 6
 
 
 def test_far_units_are_not_merged(make_context, truth):
