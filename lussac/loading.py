@@ -70,11 +70,18 @@ def _attach_probe(recording: BaseRecording, file: Path, log: logging.Logger) -> 
     """Give a recording the probe of a file; contacts without a channel are left out."""
     try:
         group = probeinterface.read_probeinterface(file)
+        _wire(group, recording.get_num_channels(), file, log)
+        recording.set_probegroup(group)
+    except InputError:
+        raise
     except Exception as error:  # anything may be in that file
         raise InputError(
-            f"The probe file {file} can't be read: {reason(error)}. Write it with probeinterface.write_probeinterface."
+            f"The probe file {file} can't be used: {reason(error)}. Write it with probeinterface.write_probeinterface."
         ) from error
-    channels = recording.get_num_channels()
+
+
+def _wire(group: probeinterface.ProbeGroup, channels: int, file: Path, log: logging.Logger) -> None:
+    """Make sure that each channel has one contact; contacts and channels are taken in order where the probe says nothing."""
     if any(probe.device_channel_indices is None for probe in group.probes) and group.get_contact_count() == channels:
         log.info("The probe says not which contact is wired to which channel: both are taken in their order.")
         group.set_global_device_channel_indices(np.arange(channels))
@@ -87,7 +94,6 @@ def _attach_probe(recording: BaseRecording, file: Path, log: logging.Logger) -> 
             f"{len(indices)} of them wired to a channel. Give a probe whose device_channel_indices are 0 to {channels - 1}, "
             "each once (-1 for a contact that was not recorded)."
         )
-    recording.set_probegroup(group)
 
 
 def problems(params: RecordingParams, base: Path) -> list[Problem]:

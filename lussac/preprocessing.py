@@ -137,21 +137,23 @@ def _without_bad_channels(
         log.info("No channel is bad.")
         return recording
     names = ", ".join(f"{channel} ({label})" for channel, label in bad)
+    if len(bad) == recording.get_num_channels():
+        raise ValueError(f"every channel is bad: {names}")
     log.warning("Bad channels: %d of %d are removed: %s.", len(bad), recording.get_num_channels(), names)
     return recording.remove_channels([channel for channel, _ in bad])
 
 
 def _cached(recording: BaseRecording, folder: Path, source: str, jobs: Mapping[str, Any], log: logging.Logger) -> BaseRecording:
     """Return the recording as written to a folder, which is written anew only if something else was cached there."""
-    marker = folder / CACHE_MARKER
+    marker, mark = folder / CACHE_MARKER, json.dumps({"source": source}) + "\n"
     if folder.is_dir() and any(folder.iterdir()):
         if not marker.is_file():
             raise FolderError(f"The cache folder {folder} holds something else. Name a folder that is new or empty.")
-        if json.loads(marker.read_text(encoding="utf-8")).get("source") == source:
+        if marker.read_text(encoding="utf-8", errors="replace") == mark:
             log.info("The preprocessed recording in %s is used again: what produced it is unchanged.", folder)
             return read_binary(folder)
         log.info("The recording or its preprocessing has changed: %s is written anew.", folder)
-    write_binary(recording, folder, jobs, extra={CACHE_MARKER: json.dumps({"source": source}) + "\n"})
+    write_binary(recording, folder, jobs, extra={CACHE_MARKER: mark})
     return read_binary(folder)
 
 

@@ -217,9 +217,10 @@ def test_probes_that_fit(raw):
 
 
 def test_a_damaged_probe_file_is_an_error(raw):
-    (raw / "probe.json").write_text("{}")
-    with pytest.raises(InputError, match=r"probe file .*probe.json can't be read"):
-        load(raw)
+    for text in ("", "{}", "[]", "{", '{"specification": "probeinterface", "probes": [{}]}', "\0"):
+        (raw / "probe.json").write_text(text)
+        with pytest.raises(InputError, match=r"probe"):
+            load(raw)
 
 
 # ---- preprocess
@@ -258,6 +259,11 @@ def test_bad_channels_are_named(raw, caplog):
     assert "Bad channels: 1 of 4 are removed: 2 (noise)." in caplog.text
     preprocess(load(raw, binary_params(file_paths="b.dat")), steps, log)
     assert "No channel is bad." in caplog.text
+
+
+def test_where_all_channels_are_bad_they_are_named(raw):
+    with pytest.raises(InputError, match=r"'remove_bad_channels' failed: every channel is bad: 0 \(noise\), 1 \(noise\)"):
+        preprocess(load(raw), {"remove_bad_channels": {"method": "mad", "std_mad_threshold": 0.1}}, log)
 
 
 def test_bad_channels_are_looked_for_once(raw, caplog):
@@ -319,13 +325,15 @@ def test_a_cache_is_written_once_and_used_again(raw, caplog):
     assert list((raw / "made").iterdir()) == [raw / "made/here"]
 
 
-@pytest.mark.parametrize("change", ["data", "steps", "probe", "gain"])
+@pytest.mark.parametrize("change", ["data", "steps", "probe", "gain", "marker"])
 def test_a_cache_is_written_anew_when_its_source_changes(raw, caplog, change):
     caplog.set_level(logging.INFO)
     preprocess(load(raw), {"bandpass_filter": {}, "cache": "c"}, log, base=raw)
     if change == "data":
         with (raw / "b.dat").open("r+b") as file:
             file.write(b"\1\2\3\4")
+    if change == "marker":
+        (raw / "c" / "lussac-cache.json").write_bytes(b"\xff{")
     if change == "probe":
         tetrode(raw / "probe.json", 4, [3, 2, 1, 0])
     given = binary_params(gain_to_uV=0.6) if change == "gain" else params()
