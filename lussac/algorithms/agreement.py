@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
 from lussac.algorithms.contamination import contamination, refractory_violations
 from lussac.algorithms.spiketrains import (
@@ -47,54 +45,76 @@ def similarity_matrix(coincidences: NDArray[np.int64], window: int, duration: in
     return similarity
 
 
-def link(similarity: NDArray[np.float64], analyses: Sequence[str], min_similarity: float) -> NDArray[np.bool_]:
+def link(similarity: NDArray[np.float64], analyses: Sequence[object], min_similarity: float) -> NDArray[np.bool_]:
     """Return the edges of the graph: pairs of units of different analyses that are similar enough; bool, units x units."""
     names = np.asarray(analyses)
     return (similarity >= min_similarity) & (names[:, np.newaxis] != names)
 
 
-def realignment(
-    trains: Sequence[Train], analyses: Sequence[str], max_shift: int, window: int, min_similarity: float
-) -> NDArray[np.int64]:
-    """Return the shifts that align all units that may be one neuron, whatever sample of the spike each analysis calls its time.
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """What the units share, each pair at its best shift.
 
-    Two units are aligned at their best cross-shift; more than two along the maximum spanning tree of their similarities.
+    Parameters
+    ----------
+    coincidences
+        Units x units, symmetric; the numbers of spikes on the diagonal.
+    shifts
+        For each pair of units (the smaller number first) that were realigned, the samples to add to the first one.
+    """
+
+    coincidences: NDArray[np.int64]
+    shifts: Mapping[tuple[int, int], int]
+
+    def shift(self, unit: int, onto: int) -> int:
+        """Return the samples to add to a unit's train so that it is aligned with another one's."""
+        return self.shifts.get((unit, onto), 0) if unit < onto else -self.shifts.get((onto, unit), 0)
+
+
+def compare(trains: Sequence[Train], analyses: Sequence[object], max_shift: int, window: int, min_similarity: float) -> Shared:
+    """Count the coincidences of all pairs of units, whatever sample of a spike each analysis calls its time.
 
     Parameters
     ----------
     trains, analyses
-        Of each unit.
+        Of each unit; pairs of one analysis are not realigned.
     max_shift, window
         Largest shift between two units, and largest distance of a coincidence, in samples.
     min_similarity
-        Pairs with less of the smaller train in common at any shift are not looked at.
-
-    Returns
-    -------
-    int64 (units,): samples to add to each train; 0 for the unit with the most spikes of each tree.
+        Pairs that share less of the smaller train at any shift are not realigned.
     """
-    shifts = np.zeros(len(trains), np.int64)
-    if not trains:
-        return shifts
-    near = coincidence_matrix(trains, max_shift + window)
+    coincidences, near = (coincidence_matrix(trains, reach) for reach in (window, max_shift + window))
     counts = np.diagonal(near)
-    smaller = np.maximum(np.minimum.outer(counts, counts), 1)
-    pairs = np.argwhere(np.triu(link(near / smaller, analyses, min_similarity)))
-    best = [central_shift(trains[a], trains[b], max_shift, window) for a, b in pairs]
-    matches = [len(match_spikes(trains[a] + shift, trains[b], window)[0]) for (a, b), shift in zip(pairs, best, strict=True)]
-    costs = 2.0 - matches / smaller[pairs[:, 0], pairs[:, 1]]  # of an edge of the tree, never 0
-    tree = minimum_spanning_tree(csr_array((costs, pairs.T), shape=near.shape))
-    shift_of = {(a, b): shift for (a, b), shift in zip(pairs.tolist(), best, strict=True)}
-    seen: set[int] = set()
-    for root in np.argsort(-counts, kind="stable").tolist():
-        if root in seen:
-            continue
-        order, parents = breadth_first_order(tree, root, directed=False)
-        for child in order[1:].tolist():
-            parent = int(parents[child])
-            shifts[child] = shifts[parent] + (shift_of[child, parent] if child < parent else -shift_of[parent, child])
-        seen.update(order.tolist())
-    return shifts
+    similarity = near / np.maximum(np.minimum.outer(counts, counts), 1)
+    shifts = {}
+    for a, b in np.argwhere(np.triu(link(similarity, analyses, min_similarity))).tolist():
+        shifts[a, b] = central_shift(trains[a], trains[b], max_shift, window)
+        coincidences[a, b] = coincidences[b, a] = len(match_spikes(trains[a] + shifts[a, b], trains[b], window)[0])
+    return Shared(coincidences, shifts)
+
+
+def align(group: Sequence[int], shared: Shared, weights: NDArray[np.float64]) -> dict[int, int]:
+    """Return the samples to add to each unit of a group so that all are aligned with the one that has the most spikes.
+
+    Units are added one by one along the heaviest edge (Prim's algorithm).
+
+    Parameters
+    ----------
+    group
+        Units that edges connect.
+    shared
+        Their shifts.
+    weights
+        Units x units, 0 where there is no edge.
+    """
+    counts = np.diagonal(shared.coincidences)
+    root = min(group, key=lambda unit: (-counts[unit], unit))
+    moved = {root: 0}
+    while len(moved) < len(group):
+        edges = [(weights[unit, onto], -unit, -onto) for unit in group if unit not in moved for onto in moved]
+        _, unit, onto = max(edges)
+        moved[-unit] = moved[-onto] + shared.shift(-unit, -onto)
+    return moved
 
 
 def central_shift(a: Train, b: Train, max_shift: int, window: int) -> int:
@@ -157,9 +177,7 @@ def find_merges(
     return merges
 
 
-def group_neurons(
-    edges: NDArray[np.bool_], weights: NDArray[np.float64], different: NDArray[np.bool_]
-) -> tuple[tuple[int, ...], ...]:
+def group_neurons(weights: NDArray[np.float64], different: NDArray[np.bool_]) -> tuple[tuple[int, ...], ...]:
     """Return groups of units that are one neuron each: joined along the edges, the heaviest first.
 
     Two groups are never joined if they hold a pair that can't be one neuron. This is single-linkage clustering with cannot-link
@@ -167,15 +185,15 @@ def group_neurons(
 
     Parameters
     ----------
-    edges, weights, different
-        Units x units.
+    weights, different
+        Units x units; no edge where the weight is 0.
 
     Returns
     -------
     Sorted groups of sorted units; a unit without edges is a group of its own.
     """
-    group = {unit: {unit} for unit in range(len(edges))}
-    pairs = np.argwhere(np.triu(edges))
+    group = {unit: {unit} for unit in range(len(weights))}
+    pairs = np.argwhere(np.triu(weights > 0))
     order = np.argsort(-weights[pairs[:, 0], pairs[:, 1]], kind="stable")
     for a, b in pairs[order].tolist():
         first, second = group[a], group[b]
@@ -310,22 +328,21 @@ def choose(units: Mapping[int, tuple[str, Train]], scoring: Scoring) -> Choice:
     return max(choices, key=lambda choice: choice.score)
 
 
-def redundant(trains: Sequence[Train], ranks: Sequence[float], window: int, duration: int, limit: float) -> dict[int, int]:
+def redundant(similarity: NDArray[np.float64], ranks: Sequence[float], limit: float) -> dict[int, int]:
     """Return the trains that a better one makes superfluous, each with that one.
 
     Parameters
     ----------
-    trains, ranks
-        Trains and how good they are; of equal ones the first is better.
-    window, duration
-        In samples.
+    similarity
+        Trains x trains, see `similarity_matrix`.
+    ranks
+        How good they are; of equal ones the first is better.
     limit
-        Similarity (see `similarity_matrix`) from which on two trains are one neuron's.
+        Similarity from which on two trains are one neuron's.
     """
-    similarity = similarity_matrix(coincidence_matrix(trains, window), window, duration)
     kept: list[int] = []
     dropped = {}
-    for train in sorted(range(len(trains)), key=lambda place: -ranks[place]):
+    for train in sorted(range(len(ranks)), key=lambda place: -ranks[place]):
         rivals = [other for other in kept if similarity[train, other] >= limit]
         if rivals:
             dropped[train] = max(rivals, key=lambda other: similarity[train, other])

@@ -13,7 +13,7 @@ from scipy.special import bdtr
 
 from lussac.algorithms import correlograms
 from lussac.algorithms.contamination import cross_contamination
-from lussac.algorithms.spiketrains import count_coincidences
+from lussac.algorithms.spiketrains import count_coincidences, match_spikes
 from lussac.algorithms.timeline import Train
 
 
@@ -31,6 +31,8 @@ class Limits:
         Largest difference of cross- and auto-correlograms.
     p_value
         Below this probability a test on coincidences decides.
+    simultaneity
+        Units that are active together less often than this are one neuron, whatever their templates: one that drifted.
     foreign_share
         Units whose foreign spikes are significantly fewer than this share are one neuron, whatever their templates.
     """
@@ -39,6 +41,7 @@ class Limits:
     template_distance: float
     correlogram_difference: float
     p_value: float
+    simultaneity: float
     foreign_share: float
 
 
@@ -52,6 +55,9 @@ class Contrast:
         Summed absolute difference of the templates over their summed absolute values, 0 .. 1.
     template_distance
         Difference in shape only, in standard deviations of the noise.
+    simultaneity
+        How often they are active in the same stretch of time, spikes in common left out: about 1 for independent units, 0 for
+        those that take turns.
     cross_contamination
         The larger of the two estimated shares of foreign spikes.
     p_foreign
@@ -64,6 +70,7 @@ class Contrast:
 
     template_difference: float
     template_distance: float
+    simultaneity: float
     cross_contamination: float
     p_foreign: float
     p_same: float
@@ -72,14 +79,14 @@ class Contrast:
     def different(self, limits: Limits) -> bool:
         """Tell whether these are two neurons.
 
-        The templates must differ in size and significantly in shape, and the refractory period must not say that it is one
-        neuron (whose waveform changed by drift or in bursts); or the coincidences and the correlograms agree that it is two.
+        The templates must differ in size and significantly in shape. That proves nothing where the units take turns (a neuron
+        that drifts away from one template towards another), or where the refractory period says that they are one (whose
+        spikes shrink in bursts). Or the coincidences and the correlograms agree that there are two.
         """
-        templates = (
-            self.template_difference > limits.template_difference and self.template_distance > limits.template_distance
-        ) and self.p_same >= limits.p_value
+        templates = self.template_difference > limits.template_difference and self.template_distance > limits.template_distance
+        one_neuron = self.simultaneity < limits.simultaneity or self.p_same < limits.p_value
         spikes = self.p_foreign < limits.p_value and self.correlogram_difference > limits.correlogram_difference
-        return bool(templates or spikes)
+        return bool((templates and not one_neuron) or spikes)
 
 
 def template_contrast(
@@ -151,6 +158,28 @@ def _shape_distance(a: NDArray[np.float64], b: NDArray[np.float64], n_spikes: tu
     return float(np.sqrt(min(energies) * (1.0 - np.clip(cosine, 0.0, 1.0) ** 2)))
 
 
+def simultaneity(a: Train, b: Train, block: int, duration: int) -> float:
+    """Return how often two units are active in the same stretch of time, as a share of what chance gives.
+
+    Parameters
+    ----------
+    a, b
+        Trains.
+    block, duration
+        Length of a stretch, and samples of the recording.
+
+    Returns
+    -------
+    About 1 for units that fire independently of each other, 0 for those that are never active together; 1 where one is empty.
+    """
+    if min(len(a), len(b)) == 0:
+        return 1.0
+    first, last = min(a[0], b[0]) // block, max(a[-1], b[-1]) // block
+    counts = [np.bincount(train // block - first, minlength=int(last - first) + 1) for train in (a, b)]
+    together = int(counts[0] @ counts[1])
+    return float(together * max(duration, block) / (block * len(a) * len(b)))
+
+
 @dataclass(frozen=True, slots=True)
 class SpikeStatistics:
     """How the spikes of two units are compared.
@@ -161,6 +190,8 @@ class SpikeStatistics:
         Periods in samples.
     duration
         Samples of the recording.
+    block
+        Stretch of time in which units are active together, in samples.
     reach, bin_size
         Half width and bin of the correlograms, in samples.
     std_bins, truncate
@@ -172,6 +203,7 @@ class SpikeStatistics:
     censored: int
     refractory: int
     duration: int
+    block: int
     reach: int
     bin_size: int
     std_bins: float
@@ -187,6 +219,13 @@ class SpikeStatistics:
         fewer = float(bdtr(violations, pairs, chance)) if violations < pairs else 1.0
         estimate = float(np.fmax(tests[0].estimate, tests[1].estimate))
         return estimate, min(test.p_value for test in tests), fewer
+
+    def simultaneity(self, a: Train, b: Train) -> float:
+        """Return how often each unit is active together with what the other one has besides: the smaller of the two values."""
+        shared = match_spikes(a, b, self.censored)
+        own = [np.delete(train, matches) for train, matches in zip((a, b), shared, strict=True)]
+        pairs = ((a, own[1]), (b, own[0]))
+        return min(simultaneity(whole, rest, self.block, self.duration) for whole, rest in pairs)
 
     def correlogram_difference(self, a: Train, b: Train) -> float:
         """Return the difference of the correlograms, shared spikes left out."""

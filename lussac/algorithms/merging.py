@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 from lussac.algorithms.agreement import (
     Choice,
     Scoring,
+    Shared,
+    align,
     choose,
     common,
+    compare,
     find_merges,
     group_neurons,
     jaccard,
     link,
     near_pairs,
-    realignment,
     redundant,
     similarity_matrix,
     union,
 )
 from lussac.algorithms.contrast import Contrast, Limits, SpikeStatistics, template_contrast
-from lussac.algorithms.spiketrains import coincidence_matrix
 from lussac.algorithms.timeline import Train
 
 
@@ -97,8 +98,10 @@ class Neuron:
     ----------
     members
         Its units.
+    train
+        Its spikes, where its representative has them.
     choice
-        Its best train.
+        How they were chosen.
     representative
         The unit whose train it is, or is most like it.
     analyses
@@ -108,6 +111,7 @@ class Neuron:
     """
 
     members: tuple[int, ...]
+    train: Train
     choice: Choice
     representative: int
     analyses: tuple[str, ...]
@@ -133,8 +137,6 @@ class Merging:
         Groups of units that too few analyses found.
     redundant
         Neurons that another one makes superfluous, with its place in `neurons`.
-    shifts
-        Samples that were added to each unit's train, so that all are aligned.
     evidence
         What was found out about pairs of units (the smaller number first).
     """
@@ -143,44 +145,49 @@ class Merging:
     merges: Mapping[int, tuple[int, int]]
     lone: tuple[Neuron, ...]
     redundant: tuple[tuple[Neuron, int], ...]
-    shifts: NDArray[np.int64]
     evidence: Mapping[tuple[int, int], Contrast]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
-    """The realigned units and what they share; all matrices are units x units."""
+    """The units and what they share; all matrices are units x units."""
 
     trains: Sequence[Train]
     analyses: Sequence[str]
-    coincidences: NDArray[np.int64]
+    shared: Shared
     similarity: NDArray[np.float64]
     edges: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, candidates: Candidates, shifts: NDArray[np.int64], settings: Settings) -> Self:
+    def of(cls, candidates: Candidates, settings: Settings) -> Self:
         """Build the graph: step 1."""
-        trains = [train + shift for train, shift in zip(candidates.trains, shifts, strict=True)]
-        coincidences = coincidence_matrix(trains, settings.scoring.window)
-        similarity = similarity_matrix(coincidences, settings.scoring.window, settings.scoring.duration)
-        edges = link(similarity, candidates.analyses, settings.min_similarity)
-        return cls(trains, candidates.analyses, coincidences, similarity, edges)
+        trains, analyses, scoring = candidates.trains, candidates.analyses, settings.scoring
+        shared = compare(trains, analyses, settings.max_shift, scoring.window, settings.min_similarity)
+        similarity = similarity_matrix(shared.coincidences, scoring.window, scoring.duration)
+        return cls(trains, analyses, shared, similarity, link(similarity, analyses, settings.min_similarity))
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Spikes of each unit."""
+        return np.diagonal(self.shared.coincidences)
 
     def agreement(self) -> NDArray[np.float64]:
         """Return the Jaccard index of all pairs."""
-        counts = np.diagonal(self.coincidences)
-        return self.coincidences / np.maximum(np.add.outer(counts, counts) - self.coincidences, 1)
+        coincidences = self.shared.coincidences
+        return coincidences / np.maximum(np.add.outer(self.counts, self.counts) - coincidences, 1)
+
+    def moved(self, unit: int, onto: int) -> Train:
+        """Return the train of a unit, aligned with another one."""
+        return self.trains[unit] + self.shared.shift(unit, onto)
 
 
 def merge(candidates: Candidates, settings: Settings) -> Merging:
     """Merge all analyses into one set of neurons."""
-    window = settings.scoring.window
-    shifts = realignment(candidates.trains, candidates.analyses, settings.max_shift, window, settings.min_similarity)
-    graph = Graph.of(candidates, shifts, settings)
+    graph = Graph.of(candidates, settings)
     evidence = {(a, b): _contrast(candidates, graph, settings, a, b) for a, b in near_pairs(graph.edges).tolist()}
-    different = _matrix(evidence, settings.limits, len(shifts))
+    different = _matrix(evidence, settings.limits, len(candidates.trains))
     merges = find_merges(
-        graph.coincidences,
+        graph.shared.coincidences,
         graph.edges,
         graph.similarity,
         different,
@@ -188,13 +195,15 @@ def merge(candidates: Candidates, settings: Settings) -> Merging:
         min_share=settings.merge_foreign,
         min_similarity=settings.min_similarity,
     )
-    groups = _groups(graph, different, merges)
+    weights = np.where(graph.edges & ~different, graph.agreement(), 0.0)
+    weights[list(merges)] = weights[:, list(merges)] = 0.0
+    groups = [group for group in group_neurons(weights, different) if group[0] not in merges]
     confirmed = _confirmations(graph, groups, merges, settings)
-    found = [_neuron(graph, group, confirmed.get(group, {}), settings.scoring) for group in groups]
+    found = [_neuron(graph, group, weights, confirmed.get(group, {}), settings.scoring) for group in groups]
     neurons = [neuron for neuron in found if len(neuron.analyses) >= settings.min_analyses]
     lone = tuple(neuron for neuron in found if len(neuron.analyses) < settings.min_analyses)
-    kept, dropped = _without_redundant(neurons, settings)
-    return Merging(kept, merges, lone, dropped, shifts, evidence)
+    kept, dropped = _without_redundant(neurons, graph, candidates, settings)
+    return Merging(kept, merges, lone, dropped, evidence)
 
 
 def _contrast(candidates: Candidates, graph: Graph, settings: Settings, a: int, b: int) -> Contrast:
@@ -207,11 +216,12 @@ def _contrast(candidates: Candidates, graph: Graph, settings: Settings, a: int, 
         settings.max_shift,
     )
     allowed = settings.edge_foreign if graph.edges[a, b] else settings.merge_foreign
-    pair = (graph.trains[a], graph.trains[b])
+    pair = (graph.moved(a, b), graph.trains[b])
     estimate, p_foreign, p_same = settings.spikes.foreign(*pair, allowed, settings.limits.foreign_share)
     suspicious = p_foreign < settings.limits.p_value
     correlograms = settings.spikes.correlogram_difference(*pair) if suspicious else np.nan
-    return Contrast(difference, distance, estimate, p_foreign, p_same, correlograms)
+    together = settings.spikes.simultaneity(*pair)
+    return Contrast(difference, distance, together, estimate, p_foreign, p_same, correlograms)
 
 
 def _matrix(evidence: Mapping[tuple[int, int], Contrast], limits: Limits, units: int) -> NDArray[np.bool_]:
@@ -221,15 +231,6 @@ def _matrix(evidence: Mapping[tuple[int, int], Contrast], limits: Limits, units:
     return different
 
 
-def _groups(graph: Graph, different: NDArray[np.bool_], merges: Mapping[int, object]) -> list[tuple[int, ...]]:
-    """Return the units of each neuron: steps 2 to 4, without the units that hold two."""
-    edges = graph.edges & ~different
-    taken_out = list(merges)
-    edges[taken_out] = edges[:, taken_out] = False
-    groups = group_neurons(edges, graph.agreement(), different)
-    return [group for group in groups if group[0] not in merges]
-
-
 def _confirmations(
     graph: Graph, groups: Sequence[tuple[int, ...]], merges: Mapping[int, object], settings: Settings
 ) -> dict[tuple[int, ...], dict[str, float]]:
@@ -237,18 +238,17 @@ def _confirmations(
 
     Such a unit doesn't say whose a spike is. What no group explains may belong to any of them, so the agreement is a lower bound.
     """
-    counts = np.diagonal(graph.coincidences)
     group_of = {member: group for group in groups for member in group}
     confirmed: dict[tuple[int, ...], dict[str, float]] = {}
     for unit in merges:
-        inside = graph.edges[unit] & (graph.coincidences[unit] >= settings.min_contained * counts)
+        inside = graph.edges[unit] & (graph.shared.coincidences[unit] >= settings.min_contained * graph.counts)
         held: dict[tuple[int, ...], list[Train]] = {}
         for member in np.flatnonzero(inside).tolist():
             if member in group_of:
-                held.setdefault(group_of[member], []).append(graph.trains[member])
+                held.setdefault(group_of[member], []).append(graph.moved(member, unit))
         parts = {group: union(trains) for group, trains in held.items()}
         shared = {group: common(graph.trains[unit], train, settings.scoring.window) for group, train in parts.items()}
-        unexplained = counts[unit] - len(np.unique(union(list(shared.values()))))
+        unexplained = graph.counts[unit] - len(np.unique(union(list(shared.values()))))
         for group, train in parts.items():
             agreement = len(shared[group]) / (len(train) + unexplained)
             if agreement >= settings.min_agreement:
@@ -257,34 +257,43 @@ def _confirmations(
     return confirmed
 
 
-def _neuron(graph: Graph, group: tuple[int, ...], confirmed: Mapping[str, float], scoring: Scoring) -> Neuron:
+def _neuron(
+    graph: Graph, group: tuple[int, ...], weights: NDArray[np.float64], confirmed: Mapping[str, float], scoring: Scoring
+) -> Neuron:
     """Choose the best train of a neuron: step 4."""
-    units = {unit: (graph.analyses[unit], graph.trains[unit]) for unit in group}
-    trains: dict[str, list[Train]] = {}
-    for analysis, train in units.values():
-        trains.setdefault(analysis, []).append(train)
+    shifts = align(group, graph.shared, weights)
+    units = {unit: (graph.analyses[unit], graph.trains[unit] + shifts[unit]) for unit in group}
     choice = choose(units, scoring)
     own = {graph.analyses[unit] for unit in choice.units}
-    agreements = dict(confirmed) | {
-        analysis: max(jaccard(choice.train, train, scoring.window) for train in trains[analysis])
-        for analysis in sorted(trains)
-        if analysis not in own
-    }
     likeness = {unit: jaccard(choice.train, train, scoring.window) for unit, (_, train) in units.items()}
+    agreements = dict(confirmed)
+    for unit, (analysis, _) in units.items():
+        if analysis not in own:
+            agreements[analysis] = max(likeness[unit], agreements.get(analysis, 0.0))
     representative = max(choice.units or group, key=likeness.__getitem__)
-    return Neuron(group, choice, representative, tuple(sorted({*trains, *confirmed})), agreements)
+    train = choice.train - shifts[representative]
+    return Neuron(group, train, choice, representative, tuple(sorted({*own, *agreements})), agreements)
 
 
 def _without_redundant(
-    neurons: Sequence[Neuron], settings: Settings
+    neurons: Sequence[Neuron], graph: Graph, candidates: Candidates, settings: Settings
 ) -> tuple[tuple[Neuron, ...], tuple[tuple[Neuron, int], ...]]:
-    """Keep the neurons that most analyses found where two share their spikes: step 5."""
+    """Keep the neurons that most analyses found where two share their spikes: step 5.
+
+    Neurons that differ may share some, since neighbours fire together; they can't share most of them.
+    """
     order = sorted(range(len(neurons)), key=lambda place: (-len(neurons[place].analyses), -neurons[place].choice.score))
     ranks = np.zeros(len(neurons))
     ranks[order] = np.arange(len(neurons), 0, -1)
-    scoring = settings.scoring
-    trains = [neuron.choice.train for neuron in neurons]
-    better = redundant(trains, ranks.tolist(), scoring.window, scoring.duration, settings.min_similarity)
+    trains, scoring = [neuron.train for neuron in neurons], settings.scoring
+    shared = compare(trains, range(len(trains)), settings.max_shift, scoring.window, settings.min_similarity)
+    similarity = similarity_matrix(shared.coincidences, scoring.window, scoring.duration)
+    doubtful = np.triu((similarity >= settings.min_similarity) & (similarity < settings.min_agreement))
+    for first, second in np.argwhere(doubtful).tolist():
+        pair = sorted((neurons[first].representative, neurons[second].representative))
+        if _contrast(candidates, graph, settings, *pair).different(settings.limits):
+            similarity[first, second] = similarity[second, first] = 0.0
+    better = redundant(similarity, ranks.tolist(), settings.min_similarity)
     kept = [place for place in range(len(neurons)) if place not in better]
     dropped = tuple((neurons[place], kept.index(winner)) for place, winner in sorted(better.items()))
     return tuple(neurons[place] for place in kept), dropped

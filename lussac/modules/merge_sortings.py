@@ -76,6 +76,10 @@ class MergeCheck(Strict):
     """Agreement that a unit must have with its part of a merge for that analysis to count as having found the neuron."""
     max_p_value: Fraction = 0.001
     """Probability below which the tests on coincidences decide."""
+    min_simultaneity: float = 0.5
+    """Units that are active together less often than this share of chance are one neuron that drifts."""
+    block: Milliseconds = 5_000.0
+    """Stretch of time in which units count as active together (ms)."""
     min_foreign: Fraction = 0.5
     """Units that have significantly fewer foreign spikes than this are one neuron, even if their templates differ."""
 
@@ -148,7 +152,7 @@ def by_agreement(units: Trains, sortings: Sortings, params: Params, context: Con
     refs = list(units)
     templates = context.traces.templates(sortings, params.waveform_validation.wvf_extraction, context.seed)
     merging = merge(candidates(units, templates), settings(params, context, len(sortings)))
-    found = [_found(neuron, merging.shifts, refs, units) for neuron in merging.neurons]
+    found = [_found(neuron, refs) for neuron in merging.neurons]
     order = {ref: place for place, ref in enumerate(refs)}
     told = sorted(
         [*_kept(merging, refs), *_merges(merging, refs), *_dropped(merging, refs)], key=lambda decision: order[decision.unit]
@@ -205,12 +209,14 @@ def settings(params: Params, context: Context, analyses: int) -> Settings:
             template_distance=params.waveform_validation.min_distance,
             correlogram_difference=params.clean_edges.corr_diff_threshold,
             p_value=params.merge_check.max_p_value,
+            simultaneity=params.merge_check.min_simultaneity,
             foreign_share=params.merge_check.min_foreign,
         ),
         spikes=SpikeStatistics(
             censored=censored,
             refractory=refractory,
             duration=duration,
+            block=max(context.samples(params.merge_check.block), 1),
             reach=context.samples(correlogram.max_time),
             bin_size=bin_size,
             std_bins=context.samples(correlogram.gaussian_std) / bin_size,
@@ -245,12 +251,10 @@ def candidates(units: Trains, templates: Templates) -> Candidates:
     return Candidates(list(units.values()), [ref.sorting for ref in units], scaled, templates.counts[rows])
 
 
-def _found(neuron: Neuron, shifts: NDArray[np.int64], refs: Sequence[UnitRef], units: Trains) -> Found:
-    first = refs[neuron.representative]
-    # a unit keeps its own times; anything else goes back to where the unit most like it has its spikes
-    train = units[first] if len(neuron.choice.units) == 1 else neuron.choice.train - shifts[neuron.representative]
-    members = (first, *(refs[unit] for unit in neuron.members if unit != neuron.representative))
-    return Found(train, _source(neuron, refs), members, len(neuron.analyses), neuron.mean_agreement)
+def _found(neuron: Neuron, refs: Sequence[UnitRef]) -> Found:
+    first = neuron.representative
+    members = tuple(refs[unit] for unit in (first, *(unit for unit in neuron.members if unit != first)))
+    return Found(neuron.train, _source(neuron, refs), members, len(neuron.analyses), neuron.mean_agreement)
 
 
 def _source(neuron: Neuron, refs: Sequence[UnitRef]) -> str:

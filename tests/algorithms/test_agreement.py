@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lussac.algorithms.agreement import Scoring, choose, common, realignment, union
+from lussac.algorithms.agreement import Scoring, align, choose, common, compare, union
 from lussac.algorithms.timeline import Train
 
 SCORING = Scoring(window=6, censored=6, refractory=30, duration=3_000_000, balance=2.5, lone_weight=0.1)
@@ -15,23 +15,25 @@ def spaced(count: int, seed: int = 0) -> Train:
 
 
 @pytest.mark.parametrize("shift", [-30, -3, 0, 8, 30])
-def test_realignment_follows_chains_of_analyses(shift):
+def test_a_group_is_aligned_along_its_edges(shift):
     train = spaced(50)
-    trains = [train, train[:40] + shift, train[:30] + 2 * shift, spaced(20, seed=1)]
-    moved = realignment(trains, ["a", "b", "c", "a"], 30, 6, 0.3)
+    trains = [train, train[:40] + shift, train[:30] + 2 * shift]
+    shared = compare(trains, ["a", "b", "c"], 30, 6, 0.3)
     # the third is too far from the first to be compared with it
-    assert moved.tolist() == [0, -shift, -2 * shift, 0]
+    weights = np.array([[0.0, 0.9, 0.0], [0.9, 0.0, 0.8], [0.0, 0.8, 0.0]])
+    assert align((0, 1, 2), shared, weights) == {0: 0, 1: -shift, 2: -2 * shift}
+    assert align((1,), shared, weights) == {1: 0}
 
 
-def test_realignment_of_nothing_and_of_one_analysis():
-    assert realignment([], [], 30, 6, 0.3).shape == (0,)
-    assert realignment([spaced(5), spaced(5) + 1], ["a", "a"], 30, 6, 0.3).tolist() == [0, 0]
+def test_nothing_to_compare():
+    assert compare([], [], 30, 6, 0.3).coincidences.shape == (0, 0)
 
 
 def test_jitter_leaves_the_middle_of_all_good_shifts():
     train = spaced(400)
     jitter = np.random.default_rng(2).integers(-2, 3, len(train))
-    assert abs(int(realignment([train, train[:399] + jitter[:399] + 9], ["a", "b"], 30, 6, 0.3)[1]) + 9) <= 1
+    shared = compare([train, train[:399] + jitter[:399] + 9], ["a", "b"], 30, 6, 0.3)
+    assert abs(shared.shift(0, 1) - 9) <= 1
 
 
 def test_the_complete_unit_beats_a_half():

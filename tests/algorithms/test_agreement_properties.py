@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from lussac.algorithms.agreement import (
     central_shift,
+    compare,
     find_merges,
     group_neurons,
     jaccard,
@@ -92,7 +93,7 @@ def test_near_pairs_are_at_distance_one_or_two(graph):
 @given(graphs())
 def test_groups_keep_different_neurons_apart(graph):
     edges, weights, different = graph
-    groups = group_neurons(edges, weights, different)
+    groups = group_neurons(np.where(edges, weights, 0.0), different)
     assert sorted(unit for group in groups for unit in group) == list(range(len(edges)))
     for group in groups:
         assert not any(different[a, b] for a, b in combinations(group, 2))
@@ -111,10 +112,9 @@ def test_groups_dont_depend_on_the_order_of_the_units(graph, order):
     weights = weights + np.triu(np.arange(1, weights.size + 1).reshape(weights.shape), 1) * 1e-6  # no ties
     weights = np.maximum(weights, weights.T)
     order = [unit for unit in order if unit < len(edges)]
-    mixed = group_neurons(*(matrix[np.ix_(order, order)] for matrix in (edges, weights, different)))
-    assert sorted(tuple(sorted(order[unit] for unit in group)) for group in mixed) == list(
-        group_neurons(edges, weights, different)
-    )
+    weights = np.where(edges, weights, 0.0)
+    mixed = group_neurons(*(matrix[np.ix_(order, order)] for matrix in (weights, different)))
+    assert sorted(tuple(sorted(order[unit] for unit in group)) for group in mixed) == list(group_neurons(weights, different))
 
 
 @given(st.lists(filled, min_size=1, max_size=5), st.randoms())
@@ -160,11 +160,24 @@ def test_the_shift_of_a_moved_train_is_found(train, shift, window):
 @given(st.lists(filled, max_size=5), st.integers(0, 5))
 def test_of_redundant_trains_the_better_stays(units, window):
     ranks = list(range(len(units), 0, -1))
-    dropped = redundant(units, ranks, window, DURATION, 0.5)
     similarity = similarity_matrix(coincidence_matrix(units, window), window, DURATION)
+    dropped = redundant(read_only(similarity), ranks, 0.5)
     kept = [unit for unit in range(len(units)) if unit not in dropped]
     assert all(similarity[a, b] < 0.5 for a, b in combinations(kept, 2))
     for unit, winner in dropped.items():
         assert winner in kept
         assert ranks[winner] > ranks[unit]
         assert similarity[unit, winner] == max(similarity[unit, other] for other in kept if other < unit) >= 0.5
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), filled), max_size=5), st.integers(0, 8), st.integers(0, 4))
+def test_pairs_are_compared_at_a_good_shift(units, max_shift, window):
+    names, spikes = [name for name, _ in units], [train for _, train in units]
+    shared = compare(spikes, names, max_shift, window, 0.3)
+    for a, b in combinations(range(len(units)), 2):
+        shift = shared.shift(a, b)
+        assert shift == -shared.shift(b, a)
+        assert shared.coincidences[a, b] == shared.coincidences[b, a] == matches(spikes[a] + shift, spikes[b], window)
+        assert abs(shift) <= max_shift
+        if names[a] == names[b]:
+            assert shift == 0

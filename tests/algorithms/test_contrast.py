@@ -1,11 +1,20 @@
 import numpy as np
 import pytest
 
-from lussac.algorithms.contrast import Contrast, Limits, SpikeStatistics, template_contrast
+from lussac.algorithms.contrast import Contrast, Limits, SpikeStatistics, simultaneity, template_contrast
 from lussac.algorithms.timeline import Train
 
-LIMITS = Limits(template_difference=0.1, template_distance=5.0, correlogram_difference=0.12, p_value=0.001, foreign_share=0.5)
-SPIKES = SpikeStatistics(censored=6, refractory=60, duration=3_000_000, reach=600, bin_size=6, std_bins=3.0, truncate=5.0)
+LIMITS = Limits(
+    template_difference=0.1,
+    template_distance=5.0,
+    correlogram_difference=0.12,
+    p_value=0.001,
+    simultaneity=0.5,
+    foreign_share=0.5,
+)
+SPIKES = SpikeStatistics(
+    censored=6, refractory=60, duration=3_000_000, block=150_000, reach=600, bin_size=6, std_bins=3.0, truncate=5.0
+)
 MANY = (1000, 1000)
 
 
@@ -65,7 +74,7 @@ def test_few_samples_and_channels(shape):
 
 
 def contrast(**values: float) -> Contrast:
-    alike = {"template_difference": 0.02, "template_distance": 1.0, "cross_contamination": 0.0}
+    alike = {"template_difference": 0.02, "template_distance": 1.0, "simultaneity": 1.0, "cross_contamination": 0.0}
     return Contrast(**(alike | {"p_foreign": 1.0, "p_same": 1.0, "correlogram_difference": np.nan} | values))
 
 
@@ -77,6 +86,7 @@ def contrast(**values: float) -> Contrast:
         ({"template_distance": 9.0}, False),
         ({"template_difference": 0.2, "template_distance": 9.0}, True),
         ({"template_difference": 0.2, "template_distance": 9.0, "p_same": 1e-4}, False),
+        ({"template_difference": 0.2, "template_distance": 9.0, "simultaneity": 0.3}, False),
         ({"p_foreign": 1e-4, "correlogram_difference": 0.05}, False),
         ({"p_foreign": 1e-4, "correlogram_difference": 0.3}, True),
     ],
@@ -109,3 +119,18 @@ def test_few_spikes_say_nothing():
     assert p_foreign < 1.0
     assert estimate > 1.0
     assert SPIKES.correlogram_difference(single, single + 3000) == np.inf
+
+
+def test_units_that_take_turns_are_never_active_together():
+    train = train_with_refractory(4000, 90, 0)
+    turn = train // 150_000 % 2 == 0
+    assert SPIKES.simultaneity(train[turn], train[~turn]) == 0.0
+    # what a unit has beside its first half is the second half
+    assert SPIKES.simultaneity(train[turn], train) == 0.0
+    other = train_with_refractory(4000, 90, 1)
+    assert SPIKES.simultaneity(train, other) == pytest.approx(1.0, abs=0.05)
+    assert SPIKES.simultaneity(train, train) == 1.0
+
+
+def test_a_shift_before_the_start_of_the_recording():
+    assert simultaneity(np.array([-3, 20]), np.array([-1]), 10, 30) == pytest.approx(1.5)

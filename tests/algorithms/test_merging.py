@@ -19,8 +19,17 @@ SETTINGS = Settings(
     num_channels=5,
     merge_foreign=0.1,
     edge_foreign=0.06,
-    limits=Limits(template_difference=0.1, template_distance=5.0, correlogram_difference=0.12, p_value=0.001, foreign_share=0.5),
-    spikes=SpikeStatistics(censored=6, refractory=30, duration=DURATION, reach=600, bin_size=6, std_bins=3.0, truncate=5.0),
+    limits=Limits(
+        template_difference=0.1,
+        template_distance=5.0,
+        correlogram_difference=0.12,
+        p_value=0.001,
+        simultaneity=0.5,
+        foreign_share=0.5,
+    ),
+    spikes=SpikeStatistics(
+        censored=6, refractory=30, duration=DURATION, block=5 * SECONDS, reach=600, bin_size=6, std_bins=3.0, truncate=5.0
+    ),
     scoring=Scoring(window=6, censored=6, refractory=30, duration=DURATION, balance=2.5, lone_weight=0.1),
 )
 Unit = tuple[str, Train, Sequence[int]]
@@ -118,20 +127,45 @@ def test_halves_of_one_neuron_are_no_neurons():
 
 def test_similar_trains_of_different_waveforms_stay_apart():
     train = neuron(0)
-    result = merged(("a", train, [0]), ("b", train[:100], [0]), ("c", train, [5]), ("d", train[:90], [5]))
+    fewer, fewest = (np.delete(train, slice(None, None, step)) for step in (10, 4))
+    result = merged(("a", train, [0]), ("b", fewer, [0]), ("c", train, [5]), ("d", fewest, [5]))
     assert [found.members for found in [*result.neurons, *(found for found, _ in result.redundant)]] == [(0, 1), (2, 3)]
     assert [winner for _, winner in result.redundant] == [0]
 
 
-def test_a_consensus_is_aligned_with_its_representative():
+@pytest.mark.parametrize(("together", "neurons"), [(0.2, 2), (0.4, 2), (0.8, 1)])
+def test_neighbours_may_fire_together_but_not_mostly(together, neurons):
+    one, other = neuron(0), neuron(1)
+    shared = round(together * len(one))
+    order = np.random.default_rng(0).permutation(len(one))
+    both = union([one[np.sort(order[:shared])], other[np.sort(order[shared:])]])
+    result = merged(*((name, one, [0]) for name in "ab"), *((name, both, [5]) for name in "ab"))
+    assert len(result.neurons) == neurons
+
+
+def test_units_of_one_analysis_that_share_spikes_are_one():
+    one = neuron(0)
+    units = [("a", one, [0]), ("a", union([one[::5], one[1::5], neuron(1)[::2]]), [0])]
+    result = merged(*units, settings=changed(min_analyses=1))
+    assert [found.members for found in result.neurons] == [(0,)]
+
+
+def test_the_parts_of_a_neuron_that_drifts_are_one():
+    train = neuron(0)
+    early, late = train[train < DURATION // 2], train[train >= DURATION // 2]
+    result = merged(("a", train, [0, 5]), ("b", early, [0]), ("b", late, [5]), ("c", train[::2], [0, 5]))
+    assert not result.merges
+    assert [found.members for found in result.neurons] == [(0, 1, 2, 3)]
+
+
+def test_a_consensus_has_the_times_of_its_representative():
     train = neuron(0, 90)
     parts = [np.delete(train, slice(start, start + 20)) + shift for start, shift in ((0, 0), (30, 12), (60, -12))]
     result = merged(*((name, part, [0]) for name, part in zip("abc", parts, strict=True)))
     (found,) = result.neurons
     assert found.choice.units == ()
     assert found.representative == 0
-    assert found.choice.train.tolist() == train.tolist()
-    assert result.shifts.tolist() == [0, -12, 12]
+    assert found.train.tolist() == train.tolist()
     assert found.mean_agreement == pytest.approx(70 / 90)
 
 
