@@ -20,6 +20,8 @@ from lussac.validation import suggestion
 
 _ALIASES = {"bindat": "binary"}
 _PATH_ENDINGS = ("path", "paths", "file", "files", "folder", "folders")
+_INSIDE = {"electrical_series_path", "lsx_files", "timeseries_path"}
+"""Arguments that sound like paths, but mean places inside the file or folder that is read."""
 
 
 def load(params: RecordingParams, base: Path, log: logging.Logger) -> BaseRecording:
@@ -112,7 +114,7 @@ def _extractor_problems(params: RecordingParams, base: Path) -> Iterator[Problem
         return
     yield from argument_problems(known[name], params.extractor_params, ("extractor_params",), skip=())
     for key, value in absolute_paths(params.extractor_params, base).items():
-        for path in strings(value) if _names_a_path(key) else ():
+        for path in strings(value) if _names_a_path(key) and "cache" not in key else ():
             if not is_path_remote(path) and not os.path.exists(path):  # noqa: PTH110 (takes any text)
                 yield ("extractor_params", key), f"no such file or folder: {path}"
 
@@ -130,7 +132,7 @@ def _short_name(name: str) -> str:
 
 
 def _names_a_path(key: str) -> bool:
-    return key.lower().endswith(_PATH_ENDINGS)
+    return key.lower().endswith(_PATH_ENDINGS) and key not in _INSIDE
 
 
 def absolute_paths(arguments: Mapping[str, Any], base: Path) -> dict[str, Any]:

@@ -173,6 +173,14 @@ def test_unreadable_recordings_are_errors(raw, name, value):
         load(raw, binary_params(**{name: value}))
 
 
+def test_paths_inside_a_file_and_caches_need_not_exist(raw):
+    given = {"file_path": "a.dat", "electrical_series_path": "acquisition/AP", "stream_cache_path": "not/yet"}
+    assert problems(raw, params(recording_extractor="nwb", extractor_params=given)) == []
+    absolute = loading.absolute_paths(given, raw)
+    assert absolute["electrical_series_path"] == "acquisition/AP"
+    assert absolute["stream_cache_path"] == str(raw / "not/yet")
+
+
 @pytest.mark.parametrize("text", ["x" * 5000, "a\0b", "", "/" + "y" * 5000])
 def test_texts_that_are_no_paths_are_no_files(raw, text):
     paths = [path for path, _ in problems(raw, binary_params(file_paths=text))]
