@@ -2,6 +2,8 @@
 # Builds images of sorters: containers/build.sh SORTER... (none: the base and all that can be built here).
 #   BASE_IMAGE   the Python image under containers/base; a digest for a release, or the one of testbed/base-image.sh
 #   DOCKER       the command: docker or podman
+#   WHEELS       a folder of wheels that are tried before the package index
+#   REQUIREMENTS another lock file than requirements.txt: requirements-cpu.txt for kilosort4
 set -euo pipefail
 cd "$(dirname "$0")"
 DOCKER=${DOCKER:-docker}
@@ -13,9 +15,17 @@ tag() { sed -nE "/^\[$1\]/,/^licence/s/^image = \"(.*)\"/\1/p" ../lussac/sorters
 build() { # FOLDER TAG [BUILD-ARG...]
     local folder=$1 name=$2
     shift 2
+    local context=$folder
+    if [ -n "${WHEELS:-}" ] && grep -q /src/wheels "$folder/Dockerfile"; then
+        context=$(mktemp -d)
+        trap 'rm -rf "$context"' RETURN
+        cp -r "$folder/." "$context"
+        mkdir "$context/wheels"
+        cp "$WHEELS"/*.whl "$context/wheels"
+    fi
     # the classic builder is on every engine; it wants the network by name
     DOCKER_BUILDKIT=0 "$DOCKER" build --network=host --quiet --label "org.opencontainers.image.revision=$REVISION" \
-        "${@/#/--build-arg=}" --tag "$name" "$folder" >/dev/null
+        "${@/#/--build-arg=}" --tag "$name" "$context" >/dev/null
     echo "$name $("$DOCKER" image inspect --format '{{.Size}} bytes' "$name")"
 }
 
@@ -28,6 +38,6 @@ for sorter in "$@"; do
     if [ -z "$based" ] && grep -q '=lussac/base' "$sorter/Dockerfile"; then based=yes; base; fi
     case $sorter in
         base) base ;;
-        *) build "$sorter" "$(tag "$sorter")" ;;
+        *) build "$sorter" "$(tag "$sorter")" ${REQUIREMENTS:+"REQUIREMENTS=$REQUIREMENTS"} ;;
     esac
 done
