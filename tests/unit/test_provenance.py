@@ -40,7 +40,14 @@ def test_record_is_valid_at_the_start_and_at_the_end(tmp_path, validator):
     assert at_start["status"] == "running"
     for facts in describe_files([tmp_path / EVENTS]):
         provenance.add("input", **facts)
-    provenance.add("sorter", name="a", sorter="simple", key=SHA, outcome="done", image={"requested": "", "rootfs": "environment", "source": "none"})
+    provenance.add(
+        "sorter",
+        name="a",
+        sorter="simple",
+        key=SHA,
+        outcome="done",
+        image={"requested": "", "rootfs": "environment", "source": "none"},
+    )
     provenance.add("step", **STEP)
     provenance.end("done", 0)
     at_end = read_record(tmp_path)

@@ -55,7 +55,10 @@ def test_results_are_the_same_bytes_however_the_work_is_shared(case, tmp_path, m
     recording, sorting = case
     one, two = (traces_of(recording, tmp_path, n_jobs) for n_jobs in (1, 2))
     best = np.zeros(sorting.get_num_units(), dtype=np.int64)
-    expected = one.templates({"a": sorting}, EXTRACTION, 3).means.tobytes(), one.values({"a": sorting}, BAND, best, best).tobytes()
+    expected = (
+        one.templates({"a": sorting}, EXTRACTION, 3).means.tobytes(),
+        one.values({"a": sorting}, BAND, best, best).tobytes(),
+    )
     assert two.templates({"a": sorting}, EXTRACTION, 3).means.tobytes() == expected[0]
     assert two.values({"a": sorting}, BAND, best, best).tobytes() == expected[1]
     monkeypatch.setattr(bandpass, "CHUNK_BYTES", 1)
