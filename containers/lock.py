@@ -5,6 +5,8 @@ containers/base; ``# sources`` that some packages come without wheels. The CPU b
 folder $WHEELS, or else in PyTorch's own index.
 """
 
+# ruff: noqa: INP001 - scripts, not a package
+
 import os
 import re
 import subprocess

@@ -164,6 +164,10 @@ class Engine(Protocol):
     def name(self) -> str:
         """Return the name it is chosen by."""
 
+    @property
+    def runs_as_owner(self) -> bool:
+        """Return whether a job runs as the owner of its output folder; else it runs as the user of this process."""
+
     def unavailable(self) -> str | None:
         """Return None, or the reason why it can't be used here."""
 

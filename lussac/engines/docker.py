@@ -50,6 +50,7 @@ class DockerEngine:
     """Runs jobs as containers of a docker daemon, which may be podman's."""
 
     name: str = "docker"
+    runs_as_owner: bool = True
 
     def unavailable(self) -> str | None:
         """Return None, or why no daemon answers."""

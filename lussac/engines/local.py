@@ -27,6 +27,7 @@ class LocalEngine:
     """Runs jobs as processes of this machine. Mounts become plain paths; nothing is isolated."""
 
     name: str = "local"
+    runs_as_owner: bool = False
 
     def unavailable(self) -> str | None:
         """Return None: this process runs, so it can start others; Linux is all that is supported."""

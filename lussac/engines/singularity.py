@@ -47,6 +47,7 @@ class SingularityEngine:
     """
 
     name: str = "singularity"
+    runs_as_owner: bool = False
     store: Path = field(default_factory=default_store)
 
     def unavailable(self) -> str | None:

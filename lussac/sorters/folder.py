@@ -6,6 +6,7 @@ Its manifest says what made it. A folder without one isn't ours and is never tou
 import contextlib
 import fcntl
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -93,27 +94,29 @@ def _is(file: Path, digest: str) -> bool:
     return file.is_file() and file_hash(file) == digest
 
 
-def assemble(job: SorterJob, draft: Path, record: Mapping[str, Any]) -> None:
-    """Make the result's folder of what the runner wrote."""
+def assemble(job: SorterJob, draft: Path, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Make the result's folder of what the runner wrote; return the record with the outputs in it."""
     out = draft / "out"
     sortings.save(read_sorting(out / "sorting.npz", record["segments"]), out / SORTING)
     (out / "sorting.npz").unlink()
     (draft / LOG).rename(out / LOG)
-    own = draft / "work" / "sorter"
-    if own.is_dir() and not job.run.get("delete_tmp_files"):
-        own.rename(out / OWN)
-    if job.run.get("delete_recording_dat"):
-        for file in (out / OWN).rglob("*.dat"):
-            file.unlink()
-    kept = [out / SORTING / name for name in (sortings.SPIKES_FILE, sortings.UNITS_FILE)]
-    manifest = {
-        "format": FORMAT,
-        "key": job.key,
-        "made_from": job.made_from,
-        "files": {str(file.relative_to(out)): file_hash(file) for file in kept},
-        "record": record,
-    }
+    _keep_own(job, draft / "work" / "sorter", out / OWN)
+    files = {f"{SORTING}/{name}": file_hash(out / SORTING / name) for name in (sortings.SPIKES_FILE, sortings.UNITS_FILE)}
+    whole = {**record, "outputs": [{"path": str(job.folder / name), "sha256": digest} for name, digest in files.items()]}
+    manifest = {"format": FORMAT, "key": job.key, "made_from": job.made_from, "files": files, "record": whole}
     write_atomically(out / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True, default=str))
+    return whole
+
+
+def _keep_own(job: SorterJob, source: Path, target: Path) -> None:
+    """Keep the sorter's own folder (a Phy folder, for some), as far as the user wants it."""
+    cleans_up_itself = "delete_tmp_files" in job.parameters
+    if not source.is_dir() or (job.run.get("delete_tmp_files") is True and not cleans_up_itself):
+        return
+    source.rename(target)
+    if job.run.get("delete_recording_dat"):
+        for file in target.rglob("*.dat"):
+            file.unlink()
 
 
 def read_sorting(file: Path, segments: int) -> NumpySorting:
@@ -136,10 +139,19 @@ def _beside(folder: Path, kind: str) -> Path:
 
 
 @contextlib.contextmanager
-def draft_of(folder: Path) -> Iterator[Path]:
-    """Give a scratch folder beside the result's; what a dead run left in it is removed, a living one is left alone."""
+def draft_of(folder: Path, *, for_owner: bool) -> Iterator[Path]:
+    """Give a scratch folder beside the result's; what a dead run left in it is removed, a living one is left alone.
+
+    Parameters
+    ----------
+    folder
+        Where the result will be.
+    for_owner
+        Whether the sorter runs as the owner of that folder, and not as this process.
+    """
     draft = _beside(folder, "draft")
-    draft.mkdir(parents=True, exist_ok=True)
+    _make_parents(folder)
+    draft.mkdir(exist_ok=True)
     with (draft / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,9 +161,30 @@ def draft_of(folder: Path) -> Iterator[Path]:
             if left.name != "lock":
                 _remove(left)
         try:
+            for name in ("in", "work", "out"):
+                (draft / name).mkdir()
+            if for_owner:
+                give_to_owner(draft, folder)
             yield draft
         finally:
             shutil.rmtree(draft)
+
+
+def _make_parents(folder: Path) -> None:
+    """Make the folders above the result's, for the owner of the first that exists."""
+    missing = [parent for parent in folder.parents if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir(exist_ok=True)
+        give_to_owner(parent, parent.parent)
+
+
+def give_to_owner(path: Path, folder: Path) -> None:
+    """Give files that root has made to the owner of the folder that the user chose, or of the nearest above it."""
+    if os.geteuid() != 0:
+        return
+    chosen = next(place for place in (folder, *folder.parents) if place.exists()).stat()
+    for entry in (path, *path.rglob("*")):
+        os.chown(entry, chosen.st_uid, chosen.st_gid, follow_symlinks=False)
 
 
 def _remove(path: Path) -> None:
@@ -160,6 +193,7 @@ def _remove(path: Path) -> None:
 
 def publish(source: Path, folder: Path) -> None:
     """Put a folder in the place of one that is ours or empty."""
+    give_to_owner(source, folder)
     old = _beside(folder, "old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -179,6 +213,7 @@ def keep_failed(job: SorterJob, draft: Path) -> Path:
         if file.exists():
             file.replace(failed / file.name)
     write_atomically(failed / MANIFEST, json.dumps({"format": "failed", "key": job.key, "made_from": job.made_from}, indent=2))
+    give_to_owner(failed, job.folder.parent)
     return failed / LOG
 
 

@@ -46,7 +46,7 @@ def sort(job: SorterJob, progress: Progress, stop: threading.Event) -> Finished:
         If the folder can't be written, isn't ours, or another run works on it.
     """
     find(job)
-    with explained(job.folder.parent), draft_of(job.folder) as draft:
+    with explained(job.folder.parent), draft_of(job.folder, for_owner=job.engine.runs_as_owner) as draft:
         _write_inputs(job, draft)
         request = as_job(job, draft)
         end = _run(job.engine, request, draft / LOG, progress, stop)
@@ -54,8 +54,7 @@ def sort(job: SorterJob, progress: Progress, stop: threading.Event) -> Finished:
         end = judged(end, result)
         if end.outcome is not Outcome.OK:
             raise _failure(job, end, result, keep_failed(job, draft))
-        record = _record(job, request, end, result)
-        assemble(job, draft, record)
+        record = assemble(job, draft, _record(job, request, end, result))
         publish(draft / "out", job.folder)
     forget_failure(job.folder)
     return Finished(job.folder, record)
@@ -189,9 +188,7 @@ def _run(engine: Engine, request: Job, log: Path, progress: Progress, stop: thre
 
 def _write_inputs(job: SorterJob, draft: Path) -> None:
     """Write what the runner reads."""
-    (draft / "in" / "recording").mkdir(parents=True)
-    (draft / "work").mkdir()
-    (draft / "out").mkdir()
+    (draft / "in" / "recording").mkdir()
     shutil.copyfile(RUNNER, draft / "in" / "runner.py")
     order = {
         "format": FORMAT,

@@ -1,8 +1,10 @@
 """Sorters for real, through the runner and the job files, on a short recording."""
 
+import os
 import threading
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from lussac import sorters
 from lussac.errors import EngineError, FolderError, InterruptedRunError, SorterError
 from lussac.params import SorterParams
 from lussac.sorters.run import as_job
+from lussac.store import file_hash
 
 
 def ignore(*_words: str) -> None:
@@ -35,7 +38,13 @@ def sort(job, progress=ignore, stop=None):
     return sorters.sort(job, progress, stop or threading.Event())
 
 
-@pytest.mark.parametrize("sorter", ["simple", "tridesclous2"])
+@pytest.mark.parametrize(
+    "sorter",
+    [
+        "simple",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("tridesclous2", "spykingcircus2", "lupin", "mountainsort5")),
+    ],
+)
 def test_sorts_and_is_found_again(prepare, sorter, tmp_path):
     lines = []
     job = prepare(sorter)
@@ -47,6 +56,7 @@ def test_sorts_and_is_found_again(prepare, sorter, tmp_path):
     assert finished.folder == tmp_path / "analyses" / "run"
     assert finished.record["versions"]["spikeinterface"]
     assert [path.name for path in (tmp_path / "analyses").iterdir()] == ["run"]
+    assert all(file_hash(Path(output["path"])) == output["sha256"] for output in finished.record["outputs"])
     again = sorters.find(prepare(sorter))
     assert isinstance(again, sorters.Finished)
     assert np.array_equal(again.load().to_spike_vector(), sorting.to_spike_vector())
@@ -130,3 +140,12 @@ def test_a_parameter_that_names_a_file_of_the_params_folder(prepare_on, engine, 
     end = engine.run(replace(job, argv=argv), tmp_path / "log", ignore, threading.Event())
     assert end.code == 0, (tmp_path / "log").read_text()
     assert (tmp_path / "draft" / "out" / "copy").read_text() == "seen"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work for somebody else")
+def test_root_leaves_all_to_the_owner_of_the_folder(prepare_on, engine, tmp_path):
+    os.chown(tmp_path, 12345, 54321)
+    job = prepare_on(engine.name, "simple", clusterer="no such thing", freq_min="no number")
+    with pytest.raises(SorterError, match=r"no number|must be|TypeError|not supported"):
+        sort(job)
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in tmp_path.rglob("*")} == {(12345, 54321)}
