@@ -168,7 +168,7 @@ def run_case(name: str, work: Path) -> None:
         "consensus": lambda: consensus(analyses),
         "peer": lambda: run_peer(case, case / "peer", names, work / "peer_environment"),
         "lussac": lambda: run_lussac(case, case / "lussac", names, EXAMPLE),
-        "lussac best": lambda: run_lussac(case, case / "best", names, best_pipeline()),
+        **({"lussac best": lambda: run_lussac(case, case / "best", names, best_pipeline())} if BEST.exists() else {}),
     }
     for method, start in methods.items():
         sorting, used = start()
