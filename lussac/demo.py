@@ -18,7 +18,7 @@ from lussac.errors import UsageError
 
 EXAMPLE = Path(__file__).parent / "params_examples" / "params_synthetic.json"
 PARAMS, RECORDING, PROBE, TRUTH = "params.json", "recording.dat", "probe.json", "truth"
-CHANNELS, NEURONS, SECONDS, SEED = 16, 20, 60.0, 3
+CHANNELS, NEURONS, SECONDS, SEED = 16, 20, 60.0, 4
 RATE, GAIN = 30_000.0, 0.195
 NOISE = 8.0
 """Standard deviation of the noise in uV."""
@@ -86,10 +86,10 @@ def generate() -> tuple[BaseRecording, BaseSorting]:
         sampling_frequency=RATE,
         probe=probe,
         num_units=NEURONS,
-        generate_sorting_kwargs={"firing_rates": rng.uniform(2.0, 25.0, NEURONS), "refractory_period_ms": 2.0},
+        generate_sorting_kwargs={"firing_rates": rng.uniform(1.5, 20.0, NEURONS), "refractory_period_ms": 2.0},
         noise_kwargs={"noise_levels": NOISE, "strategy": "tile_pregenerated"},
-        generate_unit_locations_kwargs={"margin_um": 15.0, "minimum_z": 5.0, "maximum_z": 40.0, "minimum_distance": 10.0},
-        generate_templates_kwargs={"unit_params": {"alpha": rng.uniform(100.0, 500.0, NEURONS)}},
+        generate_unit_locations_kwargs={"margin_um": 15.0, "minimum_z": 5.0, "maximum_z": 45.0, "minimum_distance": 8.0},
+        generate_templates_kwargs={"unit_params": {"alpha": np.exp(rng.uniform(np.log(60.0), np.log(500.0), NEURONS))}},
         seed=SEED,
     )
     return scale(recording, gain=1 / GAIN, offset=0.0, dtype="int16"), truth
