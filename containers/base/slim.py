@@ -9,6 +9,7 @@ of times give the same bytes in every build.
 import compileall
 import py_compile
 import shutil
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -24,6 +25,10 @@ def main(library: Path) -> None:
             shutil.rmtree(path)
         elif path.suffix in SUFFIXES and path.is_file():
             path.unlink()
+    if strip := shutil.which("strip"):
+        # libraries that a wheel brought along (numpy.libs and so on) are laid out so that strip breaks them
+        bare = [path for path in library.rglob("*.so*") if path.is_file() and not path.parent.name.endswith(".libs")]
+        subprocess.run([strip, "--strip-unneeded", *map(str, bare)], check=False)  # noqa: S603 - what it can't strip stays
     for source in sorted(library.rglob("*.py")):
         compileall.compile_file(source, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 

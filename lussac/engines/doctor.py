@@ -82,7 +82,9 @@ def _images(engine: Engine, images: Mapping[str, str]) -> Iterator[Finding]:
     """Tell which sorters have their image, without pulling or making any."""
     present: list[str] = []
     absent: list[str] = []
-    for sorter, image in images.items():
+    for sorter, image in sorted(images.items()):
+        if not image:
+            continue
         try:
             (present if engine.has_image(image) else absent).append(sorter)
         except EngineError as error:

@@ -40,7 +40,7 @@ def entries(engines: Iterable[Engine]) -> list[Entry]:
             gpu=row.gpu,
             deterministic=row.deterministic,
             licence=row.licence,
-            ready=tuple(engine.name for engine in known if engine.has_image(_runs_in(engine, sorter))),
+            ready=tuple(engine.name for engine in known if (image := _runs_in(engine, sorter)) and engine.has_image(image)),
             why_not=row.why_not,
         )
         for sorter, row in catalogue().items()
@@ -55,7 +55,10 @@ def pull(sorter: str, engine: Engine) -> ImageRef:
     EngineError
         If it can't be had: an image without a digest in the catalogue is built on this machine, never pulled.
     """
-    return engine.resolve(_runs_in(engine, sorter), pull=bool(catalogue()[sorter].digest))
+    row = catalogue()[sorter]
+    if engine.name != "local" and not row.image:
+        raise EngineError(f"There is no image of ours for {sorter}: {row.why_not}. Name one in params.json.")
+    return engine.resolve(_runs_in(engine, sorter), pull=bool(row.digest))
 
 
 def lock(sorters: Iterable[str], engine: Engine) -> dict[str, Any]:

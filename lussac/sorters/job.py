@@ -236,8 +236,10 @@ def _images(run: SorterParams, row: Row, engine: str | None) -> tuple[str, Mappi
 
 
 def _no_engine(name: str, sorter: str, row: Row, reasons: str) -> str:
+    own_image = f"There is no image of ours for {sorter}: {row.why_not}.\n" if row.why_not else ""
     install = f"pip install {' '.join(row.packages)}" if row.packages else "see its own documentation"
     return (
-        f"{name}: nothing here can run {sorter}.\n{reasons}\nThe ways out: docker (start it, and build or name the image with "
-        f'"docker_image"), apptainer or singularity ("singularity_image"), or install the sorter in this environment ({install}).'
+        f"{name}: nothing here can run {sorter}.\n{reasons}\n{own_image}"
+        'The ways out: docker (start it, and build or name the image with "docker_image"), apptainer or singularity '
+        f'("singularity_image"), or install the sorter in this environment ({install}).'
     )

@@ -1,6 +1,7 @@
 """What is checked and filled in before a sorter runs; no sorter is run."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from spikeinterface.sorters import available_sorters
@@ -52,7 +53,12 @@ def found(sorter: str, **own) -> dict[str, str]:
 def test_the_catalogue_knows_every_sorter():
     assert set(available_sorters()) == set(catalogue())
     for row in catalogue().values():
-        assert row.image or row.why_not
+        assert bool(row.image) != bool(row.why_not)
+
+
+def test_every_image_has_its_recipe():
+    recipes = {path.parent.name for path in (Path(__file__).parents[2] / "containers").glob("*/Dockerfile")} - {"base"}
+    assert recipes == {sorter for sorter, row in catalogue().items() if row.image}
 
 
 def test_good_parameters_are_no_problem():
