@@ -18,6 +18,7 @@ CACHES: Mapping[str, str] = {
     "TORCH_HOME": "/lussac/work/.cache/torch",
     "USER": "lussac",
     "LOGNAME": "lussac",
+    "PYTHONNOUSERSITE": "1",
 }
 """Set in a container, whose root is read-only and whose user has no home."""
 

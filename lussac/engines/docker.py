@@ -41,6 +41,7 @@ PATIENCE = 20.0
 """Seconds that a daemon gets to come back."""
 GRACE = 2
 """Seconds between the wish to end and the kill."""
+KILLED = 128 + 9
 SUBPATHS_SINCE = (1, 45)
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -319,12 +320,9 @@ def _watch(
             container.stop(timeout=GRACE)
         writer.join(5)
     container.reload()
-    state = container.attrs["State"]
-    return _with_code(judge(ended, code, job.limits, out_of_memory=state.get("OOMKilled", False) or code == 137), code)
-
-
-def _with_code(found: tuple[Outcome, str], code: int | None) -> tuple[Outcome, int | None, str]:
-    return found[0], code, found[1]
+    out_of_memory = container.attrs["State"].get("OOMKilled", False) or code == KILLED
+    outcome, message = judge(ended, code, job.limits, out_of_memory=out_of_memory)
+    return outcome, code, message
 
 
 def _copy_log(container: Container, file: int) -> None:

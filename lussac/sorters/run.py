@@ -134,8 +134,7 @@ def as_job(job: SorterJob, draft: Path) -> Job:
             Mount(draft / "out", OUT, read_only=False),
             Mount(job.base, str(job.base)),
         ),
-        env=dict.fromkeys(THREADS, threads)
-        | {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1", "HDF5_USE_FILE_LOCKING": "FALSE"},
+        env=dict.fromkeys(THREADS, threads) | {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "HDF5_USE_FILE_LOCKING": "FALSE"},
         limits=job.limits,
         gpu=job.gpu,
         relaxed=job.row.relaxed,
@@ -175,7 +174,7 @@ def _failure(job: SorterJob, end: Exit, result: Mapping[str, Any] | None, log: P
     version = result["versions"].get("sorter", "") if result else ""
     kind = "failed" if end.outcome is Outcome.SORTER_ERROR else f"failed ({end.outcome})"
     sorter = " ".join(filter(None, (job.sorter, version)))
-    return SorterError(f"{job.name} ({sorter}) {kind}: {end.message}. {ADVICE[end.outcome]} Its log is {log}.")
+    return SorterError(f"{job.name} ({sorter}) {kind}: {end.message.rstrip('.')}. {ADVICE[end.outcome]} Its log is {log}.")
 
 
 def _run(engine: Engine, request: Job, log: Path, progress: Progress, stop: threading.Event) -> Exit:
