@@ -186,14 +186,16 @@ class _Reader:
 
     def _object(self, path: Keys) -> dict[str, Any]:
         members: dict[str, Any] = {}
+        lines: dict[str, int] = {}
         for _ in self._items("}"):
             key, place = self._key()
             at = (*path, key)
-            first = self.keys.setdefault(at, place)
+            self.keys[at] = place
             value = self._value(at)
-            if first != place:
-                advice = f'; to run a module twice, write "{_unused(key, members)}"' if isinstance(value, dict) else ""
-                self.report(place, f'the key "{key}" is already on line {first.line}{advice}', at)
+            if key in lines:
+                advice = f'; to run a module twice, write "{_unused(key, members)}"' if path[-1:] == ("pipeline",) else ""
+                self.report(place, f'the key "{key}" is already on line {lines[key]}{advice}', at)
+            lines.setdefault(key, place.line)
             members[key] = value
         return members
 

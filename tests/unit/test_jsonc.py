@@ -42,8 +42,12 @@ FAULTS = {
     "too deep": ("[" * 200, ["1:102 nested deeper than 100 levels"]),
     "the same key": ('{\n "a": 1,\n "a": 2\n}', ['3:2 the key "a" is already on line 2']),
     "the same module": (
-        '{"m_1": {}, "m_2": {},\n "m_1": {}}',
+        '{"pipeline": {"m_1": {}, "m_2": {},\n "m_1": {}}}',
         ['2:2 the key "m_1" is already on line 1; to run a module twice, write "m_3"'],
+    ),
+    "inside the same key": (
+        '{"m": {"all": {}},\n "m": {"all": {}},\n "n": {"all": {}, "all": {}}}',
+        ['2:2 the key "m" is already on line 1', '3:19 the key "all" is already on line 3'],
     ),
 }
 
