@@ -122,7 +122,7 @@ def last_error(error: BaseException) -> str:
     """
     lines = [line.strip() for line in str(error).split("\n") if line.strip() and not line.startswith("Spike sorting failed.")]
     own = lines[-1] if lines and "trace" in lines[0].lower() else f"{type(error).__name__}: {error}"
-    return own.strip("'\"[], ")
+    return own
 
 
 def perform(job: dict[str, Any], recording_folder: Path, work: Path, out: Path) -> dict[str, Any]:
