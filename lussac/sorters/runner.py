@@ -121,8 +121,7 @@ def last_error(error: BaseException) -> str:
     SpikeInterface wraps the sorter's traceback as text into an error of its own: the line wanted is the last of that text.
     """
     lines = [line.strip() for line in str(error).split("\n") if line.strip() and not line.startswith("Spike sorting failed.")]
-    own = lines[-1] if lines and "trace" in lines[0].lower() else f"{type(error).__name__}: {error}"
-    return own
+    return lines[-1] if lines and "trace" in lines[0].lower() else f"{type(error).__name__}: {error}"
 
 
 def perform(job: dict[str, Any], recording_folder: Path, work: Path, out: Path) -> dict[str, Any]:
