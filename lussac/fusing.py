@@ -28,7 +28,7 @@ class FusionParams(Strict):
     """Waveform before the spike (ms)."""
     ms_after: Milliseconds = 1.33
     """Waveform after the spike (ms)."""
-    num_channels: Count = 12
+    num_channels: Count = 16
     """Strongest channels that a unit's waveform has."""
     min_spikes: Count = 15
     """Units with fewer spikes are dropped."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lussac.algorithms.contamination import contamination
 from lussac.algorithms.fusion.candidates import Candidates
 from lussac.algorithms.fusion.learning import halves_of, overall, spreads
-from lussac.algorithms.fusion.refinement import State, trains_of
+from lussac.algorithms.fusion.refinement import State
 from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
 
 Ints = NDArray[np.int64]
@@ -97,7 +97,7 @@ def gather(state: State, candidates: Candidates, window: int, refractory: tuple[
     duration
         Of the recording, in samples.
     """
-    trains = trains_of(state.found, len(state.used))
+    trains = state.trains()
     each = overlaps(trains, candidates, window)
     analyses = range(max(int(candidates.analyses.max()) + 1, 2))
     by_analysis = [each[:, candidates.analyses == analysis].max(axis=1, initial=0.0) for analysis in analyses]

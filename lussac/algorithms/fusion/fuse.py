@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates, prepare
 from lussac.algorithms.fusion.confidence import Evidence, confidence, gather, matches
-from lussac.algorithms.fusion.refinement import State, first_model, members, refine, trains_of
+from lussac.algorithms.fusion.joins import join, joined
+from lussac.algorithms.fusion.matching import Model
+from lussac.algorithms.fusion.refinement import State, first_model, members, refine
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, cut
-from lussac.algorithms.fusion.splits import duplicates, split
+from lussac.algorithms.fusion.splits import split
 from lussac.algorithms.fusion.trains import Flat
 
 Ints = NDArray[np.int64]
@@ -19,28 +21,37 @@ Ints = NDArray[np.int64]
 
 def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, settings: Settings) -> State:
     """Refine the chosen candidates, then split and join units until nothing changes."""
+
+    def refined(model: Model, trains: Flat) -> State:
+        return refine(source, chunks, candidates, model, trains, settings)
+
     own = np.flatnonzero(candidates.chosen)
     blocks = 1 + max((chunk.block for chunk in chunks), default=0)
     start = Flat.of([candidates.trains[int(unit)] for unit in own])
-    state = refine(source, chunks, candidates, first_model(candidates, blocks), start, settings)
-    state = again(source, chunks, candidates, state, settings)
+    state = refined(first_model(candidates, blocks), start)
+    model, trains = cleaned(source, state, settings)
+    state = refined(model, trains)
     window, max_lag = source.samples(settings.coincidence), source.samples(MAX_LAG_MS)
     for _ in range(settings.rounds):
-        parts = members(candidates, state.used, trains_of(state.found, len(state.used)), window, max_lag, settings)
-        model, trains = split(source, chunks, state, candidates.trains, parts, window, two=settings.two, least=settings.part)
+        parts = members(candidates, state.used, state.trains(), window, max_lag, settings)
+        model, trains = split(
+            source, chunks, state, candidates.trains, parts, window, one=settings.one, two=settings.two, least=settings.part
+        )
         grown = len(model) > len(state.used)
         if grown:
-            state = refine(source, chunks, candidates, model, trains, settings)
-        kept = duplicates(state, source.channels, settings.one, max_lag)
-        if not grown and len(kept) == len(state.used):
+            state = refined(model, trains)
+        size = len(state.model)
+        model, trains = cleaned(source, state, settings)
+        state = refined(model, trains)
+        if not grown and len(model) == size:
             break
-        state = again(source, chunks, candidates, state.keep(kept), settings)
     return state
 
 
-def again(source: Source, chunks: Sequence[Chunk], candidates: Candidates, state: State, settings: Settings) -> State:
-    """Refine once more, with what was learned."""
-    return refine(source, chunks, candidates, state.model, trains_of(state.found, len(state.model)), settings)
+def cleaned(source: Source, state: State, settings: Settings) -> tuple[Model, Flat]:
+    """Join units that nobody can tell apart; return models and spikes."""
+    target = joined(state, source.channels, settings.one, source.samples(MAX_LAG_MS))
+    return join(state.model, state.trains(), target, state.sums.weights.sum(axis=2), source.channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,7 @@ def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settin
     evidence = gather(
         state, candidates, window, (source.samples(settings.censored), source.samples(settings.refractory)), source.total
     )
-    found = trains_of(state.found, len(state.used))
+    found = state.trains()
     own = [tuple(usable[member] for member in row) for row in matches(found, candidates, window)]
     shifts = np.zeros(len(trains), np.int64)
     shifts[usable] = candidates.shifts

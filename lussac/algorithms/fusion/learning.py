@@ -12,6 +12,7 @@ Floats = NDArray[np.float32]
 SMALLEST_SPREAD = 0.05
 LOWEST, HIGHEST = (0.3, 0.7), (1.3, 2.0)
 REACH = 4.0
+FAR = 1e-4
 
 
 def halves_of(model: Model, sums: Sums) -> tuple[Floats, Floats]:
@@ -30,9 +31,10 @@ def overall(means: Floats, weights: Floats) -> tuple[Floats, Floats]:
 def relearn(model: Model, sums: Sums) -> Floats:
     """Templates (blocks, units, samples, channels) from the residual at each unit's spikes.
 
-    The template of a block is drawn towards the mean over all blocks as far as its noise demands (empirical Bayes): how much the unit really
-    changes between blocks is estimated from both halves of its spikes, whose noise is independent. A unit that does not change gets
-    one template, one that drifts gets its own in each block.
+    The template of a block is the mean over this block and those around it, drawn towards the mean over all blocks as far as its
+    noise demands (empirical Bayes): how much the unit really changes between blocks is estimated from both halves of its spikes,
+    whose noise is independent. A unit that does not change gets one template; one that drifts gets its own in each block, where it
+    has no spikes (yet) that of the blocks nearby.
     """
     means, weights = halves_of(model, sums)
     centre, total = overall(means, weights)
@@ -40,17 +42,21 @@ def relearn(model: Model, sums: Sums) -> Floats:
     mean = np.einsum("uh,uhsc->usc", total / np.maximum(count, 1e-6)[:, None], centre)
     apart = means - centre
     changes = np.einsum("busc,busc->bu", apart[:, :, 0], apart[:, :, 1])
-    in_block = weights.sum(axis=2)
-    usable = np.where(weights.min(axis=2) >= 1, in_block, 0.0)
+    usable = np.where(weights.min(axis=2) >= 1, weights.sum(axis=2), 0.0)
     variance = np.maximum((usable * changes).sum(axis=0) / np.maximum(usable.sum(axis=0), 1e-6), 0.0)
-    noise = mean.shape[1] * mean.shape[2] / np.maximum(in_block, 1e-6)
+    near = nearness(len(means))
+    around = np.einsum("bd,duh->buh", near, weights)
+    local = np.einsum("bd,duh,duhsc->busc", near, weights, means) / np.maximum(around.sum(axis=2), 1e-9)[..., None, None]
+    noise = mean.shape[1] * mean.shape[2] / np.maximum(around.sum(axis=2), 1e-9)
     trust = variance / (variance + noise)
-    share = weights / np.maximum(in_block, 1e-6)[..., None]
-    local = np.einsum("buh,buhsc->busc", share, means)
-    learned = shrink(mean, count.astype(np.int64)) + trust[..., None, None] * np.where(
-        in_block[..., None, None] > 0, local - mean, 0
-    )
+    learned = shrink(mean, count.astype(np.int64)) + trust[..., None, None] * (local - mean)
     return np.asarray(np.where(count[:, None, None] > 0, learned, model.templates), dtype=np.float32)
+
+
+def nearness(blocks: int) -> Floats:
+    """Weights (blocks, blocks) with which a block is learned from the others: a Gaussian of one block, and hardly anything beyond."""
+    steps = np.subtract.outer(np.arange(blocks), np.arange(blocks))
+    return np.asarray(np.exp(-0.5 * steps.astype(np.float64) ** 2) + FAR, dtype=np.float32)
 
 
 def spreads(found: Found, size: int) -> tuple[Floats, Floats, Floats]:

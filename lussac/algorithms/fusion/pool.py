@@ -24,8 +24,8 @@ def thin(samples: Ints, gap: int) -> Ints:
     return out[:count]
 
 
-def propose(candidates: Flat, members: Sequence[Sequence[tuple[int, int]]], gap: int) -> InTime:
-    """Unite the trains of each unit's members.
+def propose(candidates: Flat, members: Sequence[Sequence[tuple[int, int]]], trains: Flat, gap: int) -> InTime:
+    """Unite the trains of each unit's members with its own.
 
     Parameters
     ----------
@@ -33,11 +33,12 @@ def propose(candidates: Flat, members: Sequence[Sequence[tuple[int, int]]], gap:
         Aligned trains.
     members
         For every unit, the candidates that may hold its spikes, and what to add to their positions.
+    trains
+        The units' own spikes so far, and others that may be.
     gap
         Spikes of several members within this many samples are one proposal.
     """
-    trains = [
-        thin(np.sort(np.concatenate([candidates[member] + lag for member, lag in own])), gap) if own else np.empty(0, np.int64)
-        for own in members
+    pools = [
+        np.concatenate([trains[unit], *(candidates[member] + lag for member, lag in own)]) for unit, own in enumerate(members)
     ]
-    return InTime.of(Flat.of(trains))
+    return InTime.of(Flat.of([thin(np.sort(pool), gap) for pool in pools]))

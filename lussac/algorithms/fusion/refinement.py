@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates
 from lussac.algorithms.fusion.learning import amplitude_limits, noise_gain, relearn
-from lussac.algorithms.fusion.matching import Effort, Found, Model, Sums, match
+from lussac.algorithms.fusion.matching import Found, Model, Sums, match
 from lussac.algorithms.fusion.pool import propose
+from lussac.algorithms.fusion.pursuit import Rules
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
@@ -19,6 +20,7 @@ Ints = NDArray[np.int64]
 Members = list[list[tuple[int, int]]]
 
 JITTER_MS = 0.067
+POLISH = 2
 FIRST_SPREAD = 0.15
 FIRST_LIMITS = (0.5, 1.8)
 
@@ -62,6 +64,10 @@ class State:
         sums = Sums(self.sums.residuals[:, units], self.sums.weights[:, units])
         return State(self.model.of(units), self.used.of(units), found, sums, self.noise)
 
+    def trains(self) -> Flat:
+        """Return the spikes of each unit."""
+        return trains_of(self.found.samples, self.found.units, len(self.model))
+
 
 def first_model(candidates: Candidates, blocks: int) -> Model:
     """Return what the chosen candidates look like, the same in every block."""
@@ -84,15 +90,20 @@ def members(candidates: Candidates, model: Model, trains: Flat, window: int, max
     return [[(int(c), -int(lags[u, c])) for c in np.flatnonzero(related[u])] for u in range(len(trains))]
 
 
-def trains_of(found: Found, size: int) -> Flat:
-    """Return the spikes of each unit."""
-    order = np.argsort(found.units, kind="stable")
-    offsets = np.searchsorted(found.units[order], np.arange(size + 1)).astype(np.int64)
-    return Flat(found.samples[order], offsets)
+def trains_of(samples: Ints, units: Ints, size: int) -> Flat:
+    """Sort spikes by unit and time."""
+    order = np.lexsort((samples, units))
+    offsets = np.searchsorted(units[order], np.arange(size + 1)).astype(np.int64)
+    return Flat(samples[order], offsets)
 
 
 def refine(
-    source: Source, chunks: Sequence[Chunk], candidates: Candidates, model: Model, trains: Flat, settings: Settings
+    source: Source,
+    chunks: Sequence[Chunk],
+    candidates: Candidates,
+    model: Model,
+    trains: Flat,
+    settings: Settings,
 ) -> State:
     """Let all units compete for the spikes that candidates propose, and learn what they look like.
 
@@ -109,8 +120,8 @@ def refine(
     """
     window, jitter = source.samples(settings.coincidence), source.samples(JITTER_MS)
     own = members(candidates, model, trains, window, source.samples(MAX_LAG_MS), settings)
-    proposals = propose(candidates.trains, own, jitter + 1)
-    found, sums = match(source, chunks, proposals, model, Effort(settings.evidence, jitter, window))
+    proposals = propose(candidates.trains, own, trains, jitter + 1)
+    found, sums = match(source, chunks, proposals, model, Rules(settings.evidence, jitter, window, POLISH))
     templates = relearn(model, sums)
     energies = np.maximum((templates**2).sum(axis=(2, 3)).mean(axis=0), 1e-3)
     noise = noise_gain(found, energies)

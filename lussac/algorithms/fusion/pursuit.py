@@ -1,0 +1,276 @@
+"""Matching pursuit over proposed spikes: kernels that work on one stretch of traces and change it in place."""
+
+import heapq
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+class Library(NamedTuple):
+    """Templates of all units in one block of time, and what is needed to judge a spike.
+
+    Parameters
+    ----------
+    templates, slopes
+        (units, samples, channels of the unit): waveforms in units of noise, and their derivative per sample.
+    channels, widths
+        (units, channels of the unit), strongest first, and (units,) how many of them hold anything.
+    energies
+        (units,), squared norms of the templates.
+    stiffness, lows, highs
+        (units,), one over the variance of the amplitude, and its limits.
+    """
+
+    templates: Floats
+    slopes: Floats
+    channels: Ints
+    widths: Ints
+    energies: Floats
+    stiffness: Floats
+    lows: Floats
+    highs: Floats
+
+
+class Proposals(NamedTuple):
+    """Where a window of a unit may start, in order of time, and what became of it.
+
+    Parameters
+    ----------
+    starts, units
+        First sample of the window in the traces, and unit.
+    amplitudes
+        What was subtracted; 0 where the proposal is not taken.
+    tilts
+        Share of the template's slope that was subtracted too.
+    shifts
+        What to add to the start.
+    gains
+        Twice the log-likelihood that the spike explains.
+    """
+
+    starts: Ints
+    units: Ints
+    amplitudes: Floats
+    tilts: Floats
+    shifts: Ints
+    gains: Floats
+
+    @classmethod
+    def at(cls, starts: Ints, units: Ints) -> "Proposals":
+        """Return proposals of which none is taken."""
+        amplitudes, tilts, gains = np.zeros((3, len(starts)), np.float32)
+        return cls(starts, units, amplitudes, tilts, np.zeros(len(starts), np.int64), gains)
+
+
+class Rules(NamedTuple):
+    """How spikes are searched.
+
+    Parameters
+    ----------
+    threshold
+        Gain that a spike must bring: twice the log of how unlikely a spike is beforehand.
+    jitter
+        Samples by which a proposed position may be off.
+    dead
+        Samples within which a unit can't fire twice.
+    polish
+        How often every spike is reconsidered.
+    """
+
+    threshold: float
+    jitter: int
+    dead: int
+    polish: int
+
+
+def library_of(templates: Floats, channels: Ints, stiffness: Floats, lows: Floats, highs: Floats) -> Library:
+    """Return the library of templates (units, samples, channels of the unit)."""
+    energies = np.maximum((templates**2).sum(axis=(1, 2)), 1e-3)
+    filled = (templates != 0).any(axis=1)
+    widths = channels.shape[1] - np.argmax(filled[:, ::-1], axis=1)
+    widths = np.where(filled.any(axis=1), widths, 1).astype(np.int64)
+    return Library(templates, slope_of(templates), channels, widths, energies, stiffness, lows, highs)
+
+
+def slope_of(templates: Floats) -> Floats:
+    """Derivative of templates (..., samples, channels) along time, per sample."""
+    return np.asarray(np.gradient(templates, axis=-2), dtype=np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _dot(traces: Floats, start: int, waveform: Floats, channels: Ints, width: int) -> float:
+    total = np.float32(0.0)
+    for sample in range(waveform.shape[0]):
+        row = traces[start + sample]
+        for index in range(width):
+            total += row[channels[index]] * waveform[sample, index]
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def subtract(traces: Floats, start: int, unit: int, library: Library, amplitude: float, tilt: float) -> None:
+    """Subtract amplitude x template + tilt x its slope from traces, in place."""
+    template, slope, channels = library.templates[unit], library.slopes[unit], library.channels[unit]
+    for sample in range(template.shape[0]):
+        for index in range(library.widths[unit]):
+            traces[start + sample, channels[index]] -= amplitude * template[sample, index] + tilt * slope[sample, index]
+
+
+@numba.njit(cache=True, nogil=True)
+def tilt_of(traces: Floats, start: int, unit: int, library: Library, amplitude: float) -> float:
+    """Share of the template's slope at a spike: its shift by less than a sample, to first order.
+
+    Drawn towards 0 as a shift that is uniform within a sample demands, and at most half a sample.
+    """
+    slope = library.slopes[unit]
+    energy = (slope**2).sum() + 12.0 / max(amplitude, 0.1) ** 2
+    found = _dot(traces, start, slope, library.channels[unit], library.widths[unit]) / energy
+    return min(max(found, -0.5 * amplitude), 0.5 * amplitude)
+
+
+@numba.njit(cache=True, nogil=True)
+def gain_of(projection: float, energy: float, stiffness: float, low: float, high: float) -> tuple[float, float]:
+    """Most likely amplitude of a spike, and twice the log-likelihood it explains.
+
+    White noise of variance 1 and a normal prior of the amplitude around 1, cut at `low` and `high`.
+
+    Parameters
+    ----------
+    projection
+        Inner product of traces and template.
+    energy
+        Squared norm of the template.
+    stiffness
+        One over the variance of the prior.
+    low, high
+        Limits of the amplitude.
+    """
+    measured = projection / energy
+    if measured < low:
+        return low, -np.inf
+    amplitude = min(max((projection + stiffness) / (energy + stiffness), low), high)
+    return amplitude, energy * amplitude * (2 * measured - amplitude) - stiffness * (amplitude - 1) ** 2
+
+
+@numba.njit(cache=True, nogil=True)
+def best_shift(traces: Floats, start: int, unit: int, jitter: int, library: Library) -> tuple[float, int, float]:
+    """Best gain of a spike over small shifts: gain, shift, amplitude."""
+    best, shift, amplitude = -np.inf, 0, 0.0
+    channels, width = library.channels[unit], library.widths[unit]
+    for step in range(-jitter, jitter + 1):
+        projection = _dot(traces, start + step, library.templates[unit], channels, width)
+        found, gain = gain_of(
+            projection, library.energies[unit], library.stiffness[unit], library.lows[unit], library.highs[unit]
+        )
+        if gain > best:
+            best, shift, amplitude = gain, step, found
+    return best, shift, amplitude
+
+
+@numba.njit(cache=True, nogil=True)
+def _blocked(index: int, proposals: Proposals, dead: int) -> bool:
+    """Tell whether the unit has a spike nearby already."""
+    start, unit = proposals.starts[index], proposals.units[index]
+    other = index - 1
+    while other >= 0 and proposals.starts[other] >= start - dead:
+        if proposals.units[other] == unit and proposals.amplitudes[other] > 0:
+            return True
+        other -= 1
+    other = index + 1
+    while other < len(proposals.starts) and proposals.starts[other] <= start + dead:
+        if proposals.units[other] == unit and proposals.amplitudes[other] > 0:
+            return True
+        other += 1
+    return False
+
+
+@numba.njit(cache=True, nogil=True)
+def _take(traces: Floats, index: int, proposals: Proposals, library: Library, gain: float, shift: int, amplitude: float) -> None:
+    unit, start = proposals.units[index], proposals.starts[index] + shift
+    tilt = tilt_of(traces, start, unit, library, amplitude)
+    proposals.amplitudes[index], proposals.tilts[index] = amplitude, tilt
+    proposals.shifts[index], proposals.gains[index] = shift, gain
+    subtract(traces, start, unit, library, amplitude, tilt)
+
+
+@numba.njit(cache=True, nogil=True)
+def take_greedily(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
+    """Take proposals that are not taken yet, largest gain first, and subtract each; a gain is measured again before it is believed."""
+    heap = [(0.0, -1)]
+    heap.pop()
+    for index in range(len(proposals.starts)):
+        if proposals.amplitudes[index] == 0:
+            gain, _, _ = best_shift(traces, proposals.starts[index], proposals.units[index], rules.jitter, library)
+            if gain > rules.threshold:
+                heap.append((-gain, index))
+    heapq.heapify(heap)
+    while len(heap) > 0:
+        _, index = heapq.heappop(heap)
+        if _blocked(index, proposals, rules.dead):
+            continue
+        gain, shift, amplitude = best_shift(traces, proposals.starts[index], proposals.units[index], rules.jitter, library)
+        if gain <= rules.threshold:
+            continue
+        if len(heap) > 0 and gain < -heap[0][0]:
+            heapq.heappush(heap, (-gain, index))
+            continue
+        _take(traces, index, proposals, library, gain, shift, amplitude)
+
+
+@numba.njit(cache=True, nogil=True)
+def reconsider(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
+    """Put every spike back, and take what explains the place best now that all others are known: it, another unit, or nothing."""
+    starts, units, amplitudes = proposals.starts, proposals.units, proposals.amplitudes
+    for index in range(len(starts)):
+        if amplitudes[index] == 0:
+            continue
+        subtract(
+            traces, starts[index] + proposals.shifts[index], units[index], library, -amplitudes[index], -proposals.tilts[index]
+        )
+        amplitudes[index] = 0
+        best, chosen, chosen_shift, chosen_amplitude = rules.threshold, -1, 0, 0.0
+        other = index
+        while other > 0 and starts[other - 1] >= starts[index] - rules.dead // 2:
+            other -= 1
+        while other < len(starts) and starts[other] <= starts[index] + rules.dead // 2:
+            if amplitudes[other] == 0 and not _blocked(other, proposals, rules.dead):
+                gain, shift, amplitude = best_shift(traces, starts[other], units[other], rules.jitter, library)
+                if gain > best:
+                    best, chosen, chosen_shift, chosen_amplitude = gain, other, shift, amplitude
+            other += 1
+        if chosen >= 0:
+            _take(traces, chosen, proposals, library, best, chosen_shift, chosen_amplitude)
+
+
+@numba.njit(cache=True, nogil=True)
+def explain(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
+    """Take proposals one by one, largest gain first, subtract each, and then reconsider each against all others.
+
+    `traces` ends as the residual; the proposals say what was taken.
+    """
+    take_greedily(traces, proposals, library, rules)
+    for _ in range(rules.polish):
+        reconsider(traces, proposals, library, rules)
+        take_greedily(traces, proposals, library, rules)
+
+
+@numba.njit(cache=True, nogil=True)
+def collect(
+    residual: Floats, starts: Ints, units: Ints, halves: Ints, amplitudes: Floats, library: Library, sums: Floats, weights: Floats,
+    measured: Floats,
+) -> None:  # fmt: skip
+    """Add the residual at each spike, times its amplitude, to the sums; measure the spike's amplitude without the prior."""
+    channels = library.channels
+    for index in range(len(starts)):
+        unit, half, start, amplitude = units[index], halves[index], starts[index], amplitudes[index]
+        weights[unit, half] += amplitude * amplitude
+        left = _dot(residual, start, library.templates[unit], channels[unit], library.widths[unit])
+        measured[index] = amplitude + left / library.energies[unit]
+        for sample in range(sums.shape[2]):
+            for channel in range(channels.shape[1]):
+                sums[unit, half, sample, channel] += amplitude * residual[start + sample, channels[unit, channel]]

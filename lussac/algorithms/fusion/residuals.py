@@ -1,0 +1,140 @@
+"""What is left of the recording at chosen spikes when all spikes are subtracted."""
+
+from collections.abc import Iterator, Sequence
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from lussac.algorithms.fusion.matching import Found, Model
+from lussac.algorithms.fusion.pursuit import Library, subtract
+from lussac.algorithms.fusion.source import Chunk, Source
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@numba.njit(cache=True, nogil=True)
+def remove(traces: Floats, starts: Ints, units: Ints, fitted: Floats, tilts: Floats, library: Library) -> None:
+    """Subtract spikes from traces, in place; those that are not wholly inside stay."""
+    length = library.templates.shape[1]
+    for spike in range(len(starts)):
+        if starts[spike] >= 0 and starts[spike] + length <= traces.shape[0]:
+            subtract(traces, starts[spike], units[spike], library, fitted[spike], tilts[spike])
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_up(
+    residual: Floats, starts: Ints, units: Ints, halves: Ints, groups: Ints, channels: Ints, sums: Floats, counts: Ints
+) -> None:
+    for member in range(len(starts)):
+        group, half, own = groups[member], halves[member], channels[units[member]]
+        counts[group, half] += 1
+        for sample in range(sums.shape[2]):
+            row = residual[starts[member] + sample]
+            for index in range(len(own)):
+                sums[group, half, sample, index] += row[own[index]]
+
+
+@numba.njit(cache=True, nogil=True)
+def _project(
+    residual: Floats, starts: Ints, units: Ints, halves: Ints, groups: Ints, channels: Ints, axes: Floats, out: Floats
+) -> None:
+    for member in range(len(starts)):
+        axis, own = axes[groups[member], halves[member]], channels[units[member]]
+        total = np.float32(0.0)
+        for sample in range(axis.shape[0]):
+            row = residual[starts[member] + sample]
+            for index in range(len(own)):
+                total += row[own[index]] * axis[sample, index]
+        out[member] = total
+
+
+def residuals(
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Ints
+) -> Iterator[tuple[NDArray[np.float32], Ints, slice]]:
+    """Read the recording, subtract all spikes, and yield what is left with the windows of chosen spikes in it.
+
+    Parameters
+    ----------
+    source, chunks
+        The recording.
+    found, model
+        All spikes, and what they look like.
+    spikes
+        Sorted indices of the chosen spikes; one may be there several times.
+
+    Yields
+    ------
+    residual, starts, inside
+        Traces of a chunk, where the windows of its chosen spikes start in them, and which of the chosen these are.
+    """
+    length = model.templates.shape[2]
+    for chunk in chunks:
+        inside = slice(*np.searchsorted(spikes, np.searchsorted(found.samples, [chunk.start, chunk.stop])))
+        if inside.start == inside.stop:
+            continue
+        first = chunk.start - 2 * length
+        traces = source.read(first, chunk.stop + 2 * length)
+        low, high = np.searchsorted(found.samples, [first, chunk.stop + 2 * length])
+        starts = found.samples - model.before - first
+        remove(
+            traces,
+            starts[low:high],
+            found.units[low:high],
+            found.fitted[low:high],
+            found.tilts[low:high],
+            model.library(chunk.block),
+        )
+        yield traces, starts[spikes[inside]], inside
+
+
+def mean_residuals(
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Ints, groups: Ints, size: int
+) -> tuple[Floats, Ints]:
+    """Mean of what is left at groups of spikes when all found spikes are subtracted.
+
+    Parameters
+    ----------
+    source, chunks, found, model, spikes
+        As for `residuals`.
+    groups
+        The group that each of the chosen spikes belongs to; all spikes of a group are of one unit.
+    size
+        Number of groups.
+
+    Returns
+    -------
+    means
+        (groups, 2, samples, channels of the unit): the spikes of even and odd rank in their unit.
+    counts
+        (groups, 2).
+    """
+    sums, counts = np.zeros((size, 2, *model.templates.shape[2:]), np.float32), np.zeros((size, 2), np.int64)
+    halves = ranks(found.units)[spikes] % 2
+    for residual, starts, inside in residuals(source, chunks, found, model, spikes):
+        _add_up(residual, starts, found.units[spikes[inside]], halves[inside], groups[inside], model.channels, sums, counts)
+    return sums / np.maximum(counts, 1)[:, :, None, None].astype(np.float32), counts
+
+
+def projections(
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Ints, groups: Ints, axes: Floats
+) -> Floats:
+    """Inner product of what is left at each chosen spike with its group's axis (groups, 2, samples, channels of the unit).
+
+    The spikes of even rank in their unit take the first of the two axes, the others the second. The rest is as for `mean_residuals`.
+    """
+    out = np.empty(len(spikes), np.float32)
+    halves = ranks(found.units)[spikes] % 2
+    for residual, starts, inside in residuals(source, chunks, found, model, spikes):
+        _project(residual, starts, found.units[spikes[inside]], halves[inside], groups[inside], model.channels, axes, out[inside])
+    return out
+
+
+def ranks(labels: Ints) -> Ints:
+    """Rank of every element among those with its label: 0, 1, 2 ..."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[order], labels[order])
+    out = np.empty(len(labels), np.int64)
+    out[order] = np.arange(len(labels)) - starts
+    return out
