@@ -237,4 +237,6 @@ class SpikeStatistics:
         return correlograms.difference(self._smooth(cross), auto_a, auto_b, (len(a), len(b)), widths)
 
     def _smooth(self, histogram: NDArray[np.int64]) -> NDArray[np.float64]:
+        if self.std_bins == 0:
+            return histogram.astype(np.float64)
         return correlograms.smooth(histogram, self.std_bins, self.truncate)

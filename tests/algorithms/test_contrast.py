@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -134,3 +136,9 @@ def test_units_that_take_turns_are_never_active_together():
 
 def test_a_shift_before_the_start_of_the_recording():
     assert simultaneity(np.array([-3, 20]), np.array([-1]), 10, 30) == pytest.approx(1.5)
+
+
+def test_correlograms_that_are_not_smoothed():
+    one, other = (train_with_refractory(4000, 90, seed) for seed in (0, 1))
+    rough = replace(SPIKES, std_bins=0.0)
+    assert rough.correlogram_difference(one[::2], one[1::2]) < rough.correlogram_difference(one, other)

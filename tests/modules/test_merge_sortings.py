@@ -219,6 +219,23 @@ def test_too_many_analyses_asked_for(recording, truth, make_context, caplog):
     assert "only 2 given" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "extreme",
+    [
+        {"correlogram_validation": {"gaussian_std": 0, "max_time": 0}, "merge_check": {"max_p_value": 1}},
+        {"correlogram_validation": {"gaussian_truncate": 0, "bin_ms": 100}, "merge_check": {"max_p_value": 1, "block": 0}},
+        {"similarity": {"window": 0, "min_similarity": 0}, "max_shift": 0, "refractory_period": [1, 1]},
+        {"similarity": {"min_similarity": 1}, "merge_check": {"cross_cont_threshold": 1}, "max_shift": 5},
+        {"waveform_validation": {"num_channels": 500, "wvf_extraction": {"ms_before": 0, "ms_after": 0}}},
+        {"waveform_validation": {"wvf_extraction": {"max_spikes_per_unit": 1, "filter": None}}},
+    ],
+    ids=str,
+)
+def test_extreme_parameters(extreme, recording, analyses, make_context):
+    outcome = MODULE.run(analyses, Params.model_validate(extreme), make_context(recording))
+    assert merged(outcome).get_num_units() > 0
+
+
 def test_fusion_on_the_traces(recording, truth, analyses, make_context):
     outcome = MODULE.run(analyses, Params(fusion=FusionParams()), make_context(recording))
     result = merged(outcome)
