@@ -69,6 +69,13 @@ images: ## build the images of all sorters that can be built here
 image-%: ## build the image of one sorter
 	containers/build.sh $*
 
+CASES := plain drift burst overlap hard $(if $(wildcard ../shared/bench),A B small)
+
+.PHONY: benchmark
+benchmark: setup ## compare with other ways of merging, and write docs/benchmarks.md
+	$(BIN)/python benchmarks/run.py artefacts/benchmark $(CASES)
+	$(BIN)/python benchmarks/run.py artefacts/benchmark --table
+
 .PHONY: testbed
 testbed: ## start docker and apptainer for the tests, as root on Debian: eval "$$(make -s testbed)"
 	@containers/testbed/up.sh
