@@ -11,7 +11,7 @@ from lussac import __version__
 from lussac.errors import InterruptedRunError, LussacError
 
 FAULT_EXIT_CODE = 1
-COMMANDS = ("run", "check", "init", "images", "doctor", "verify", "demo", "schema")
+COMMANDS = ("run", "check", "init", "images", "doctor", "verify", "report", "demo", "schema")
 ENGINES = ("auto", "local", "docker", "singularity", "apptainer")
 
 
@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="compare a logs folder, its inputs and its exports with what its record says")
     verify.add_argument("logs", type=Path, help="the logs_folder of a run")
     verify.add_argument("--rerun", action="store_true", help="run the modules again, aside, and compare what they give")
+    report = commands.add_parser("report", help="write what a run did as one HTML page")
+    report.add_argument("logs", type=Path, help="the logs_folder of a run")
+    report.add_argument("-o", "--output", type=Path, help="the file to write (report.html in the logs_folder)")
     demo = commands.add_parser("demo", help="make a recording with known neurons, sort it with several sorters, merge, compare")
     demo.add_argument("folder", type=Path, nargs="?", default=Path("lussac_demo"), help="where to (%(default)s)")
     commands.add_parser("schema", help="print the JSON schema of params.json, for editors")

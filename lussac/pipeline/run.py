@@ -29,7 +29,9 @@ from lussac.plan import Plan
 from lussac.provenance import Provenance, describe_files, read_record
 from lussac.store import Store, refuse_foreign, scratch_folder, write_atomically
 
-PARAMS_FILE = "params.json"
+PARAMS_FILE, REPORT_FILE = "params.json", "report.html"
+PLOTS_LEVEL = 3
+"""From which `logs_level` on a run ends with its report."""
 DEFAULT_OPTIONS, NOTHING_GIVEN = Options(), Given()
 
 
@@ -69,7 +71,7 @@ def run(
         ):
             provenance = Provenance(store.root)
             with _recorded(provenance, log):
-                return _Run(
+                result = _Run(
                     plan=plan,
                     options=options,
                     inputs=inputs,
@@ -80,6 +82,11 @@ def run(
                     log=log,
                     hashes=hashes,
                 ).result()
+            if folders.logs_level >= PLOTS_LEVEL:
+                from lussac.report import write_report  # noqa: PLC0415 - plotly takes a second to import
+
+                write_report(read_record(store.root), store.root / REPORT_FILE)
+            return result
 
 
 @contextlib.contextmanager
