@@ -33,7 +33,7 @@ from lussac.engines.base import (
     judge,
     supervise,
 )
-from lussac.engines.hostpaths import bind, places
+from lussac.engines.hostpaths import bind, may_be_container, places, verify
 from lussac.errors import EngineError
 
 PARENT, RUN = "io.lussac.parent", "io.lussac.run"
@@ -154,6 +154,8 @@ class DockerEngine:
                 info = client.info()
                 arguments |= create_arguments(job, info, binds(client, job))
                 with _container(client, arguments) as container:
+                    if may_be_container():
+                        verify(container, job.source(OUT), OUT)
                     return end(*_watch(container, job, log, progress, stop))
             except ImageNotFound:
                 return end(Outcome.IMAGE, None, f"its image {job.image.asked} is gone")

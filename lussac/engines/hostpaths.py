@@ -67,15 +67,35 @@ def places(client: docker.DockerClient, folder: Path) -> Places | None:
     if given := os.environ.get(VARIABLE):
         return parse_map(given)
     guessed = list(dict.fromkeys(own_ids()))
-    if not guessed and not any(Path(mark).exists() for mark in MARKS):
+    if not guessed and not may_be_container():
         return None
     with _nonce(folder) as nonce:
         for container in _candidates(client, guessed):
-            if _sees(container, nonce):
+            if _sees(container, nonce, str(nonce)):
                 return tuple(mounted(container.attrs["Mounts"]))
     if not guessed:
         return None
     raise EngineError(unmapped(folder))
+
+
+def may_be_container() -> bool:
+    """Tell whether this process may run in a container; the marks are there on some machines that are none."""
+    return any(Path(mark).exists() for mark in MARKS) or next(own_ids(), None) is not None
+
+
+def verify(container: Container, folder: Path, target: str) -> None:
+    """Raise EngineError unless a container that is yet to start has the same folder as this process.
+
+    Parameters
+    ----------
+    container
+        The one of the sorter.
+    folder, target
+        A folder of this process that can be written, and where the container should have it.
+    """
+    with _nonce(folder) as nonce:
+        if not _sees(container, nonce, f"{target}/{nonce.name}"):
+            raise EngineError(unmapped(folder))
 
 
 def parse_map(text: str) -> Places:
@@ -185,10 +205,10 @@ def _nonce(folder: Path) -> Iterator[Path]:
         file.unlink(missing_ok=True)
 
 
-def _sees(container: Container, file: Path) -> bool:
-    """Tell whether a container has this very file at this path."""
+def _sees(container: Container, file: Path, there: str) -> bool:
+    """Tell whether a container has this very file at a path of its own."""
     try:
-        pieces, _ = container.get_archive(str(file))
+        pieces, _ = container.get_archive(there)
         with tarfile.open(fileobj=BytesIO(b"".join(pieces))) as archive:
             content = archive.extractfile(archive.getmembers()[0])
             return content is not None and content.read().decode() == file.name
