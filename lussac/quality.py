@@ -17,7 +17,7 @@ from lussac.algorithms.timeline import Timeline, Train
 from lussac.params import Milliseconds, Periods, Strict, WaveformExtraction
 from lussac.recording import timeline
 from lussac.sortings import trains
-from lussac.spikes import Spikes
+from lussac.spikes import by_unit
 from lussac.traces import Templates, Traces
 from lussac.units import UnitRef
 
@@ -179,6 +179,15 @@ class Units:
         """Mean waveforms, in the order of `refs`."""
         return self.traces.templates(self.sortings, self.extraction, self.seed)
 
+    def amplitudes(self, channels: NDArray[np.int64], shifts: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        """Return the band-passed traces at the spikes of each unit (uV), on a channel and at a distance of its own."""
+        at_spikes = self.traces.values(self.sortings, self.extraction.filter_band, channels, shifts)
+        return [
+            amplitudes
+            for name, sorting in self.sortings.items()
+            for amplitudes in by_unit(at_spikes[name], sorting.to_spike_vector()["unit_index"], sorting.get_num_units())
+        ]
+
     def samples(self, milliseconds: float) -> int:
         """Return a time in samples."""
         return round(milliseconds * 1e-3 * self.traces.recording.sampling_frequency)
@@ -251,8 +260,7 @@ def _sd_ratio(params: SDRatio, units: Units) -> Values:
     """Measure the spread of amplitudes against the noise, as SpikeInterface's `compute_sd_ratio` does."""
     options, templates = params.sd_ratio_kwargs, units.templates
     channels, moments = main_peaks(templates, params.spike_amplitudes_kwargs.peak_sign)
-    at_spikes = units.traces.values(units.sortings, units.extraction.filter_band, channels, moments - templates.before)
-    amplitudes = Spikes.of(units.sortings).by_unit(at_spikes, len(units.refs))
+    amplitudes = units.amplitudes(channels, moments - templates.before)
     window = units.samples(options.censored_period_ms)
     ratios = np.full(len(units.refs), np.nan)
     for index, (train, values_of_train) in enumerate(zip(units.trains, amplitudes, strict=True)):

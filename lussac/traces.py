@@ -24,7 +24,7 @@ from lussac.spikes import Spikes
 from lussac.units import UnitRef
 
 SUMS_BYTES = 1 << 28  # sums of waveforms held at once; more units take more passes over the recording
-FILTER_BYTES = 1 << 24  # mean waveforms filtered at once
+FILTER_BYTES = 1 << 22  # mean waveforms filtered at once
 LONGEST_MARGIN = 1 << 12  # samples; with a longer filter it is cheaper to filter the recording once
 NOISE_CHUNKS, NOISE_SAMPLES, NOISE_SEED = 20, 10_000, 0
 MAD_OF_NORMAL = 0.6744897501960817  # median absolute deviation of the standard normal distribution
@@ -135,8 +135,7 @@ class Traces:
         """
         band, (before, after) = cutoffs(extraction.filter_band), self.window(extraction)
         refs = _refs(sortings)
-        every, taken = self.random_spikes(sortings, extraction, seed)
-        spikes = every.taken(taken)
+        spikes = Spikes.joined(list(self._drawn(sortings, extraction, seed)))
         counts = spikes.counts(len(refs))
         source, margin = self._source(band)
         shape = (before + after + 2 * margin, source.get_num_channels())
@@ -151,13 +150,11 @@ class Traces:
         means[counts == 0] = 0
         return Templates(refs, means, counts, before, self.noise(band))
 
-    def random_spikes(
-        self, sortings: Mapping[str, BaseSorting], extraction: WaveformExtraction, seed: int
-    ) -> tuple[Spikes, NDArray[np.bool_]]:
-        """Return all spikes, and which of them `templates` takes."""
-        spikes = Spikes.of(sortings)
+    def random_spikes(self, name: str, sorting: BaseSorting, extraction: WaveformExtraction, seed: int) -> NDArray[np.bool_]:
+        """Tell which spikes of a sorting's spike vector `templates` takes."""
+        spikes = Spikes.of(sorting)
         usable = spikes.fitting(self._durations(), *self.window(extraction))
-        return spikes, spikes.drawn(_refs(sortings), usable, extraction.max_spikes_per_unit, seed)
+        return spikes.drawn(_refs({name: sorting}), usable, extraction.max_spikes_per_unit, seed)
 
     def window(self, extraction: WaveformExtraction) -> tuple[int, int]:
         """Return the samples before a spike, and those from the spike on: at least one."""
@@ -165,7 +162,7 @@ class Traces:
 
     def values(
         self, sortings: Mapping[str, BaseSorting], band: Band | None, channels: NDArray[np.int64], shifts: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    ) -> dict[str, NDArray[np.float32]]:
         """Return the band-passed traces at every spike of all sortings, on one channel per unit, from one pass.
 
         Parameters
@@ -179,26 +176,24 @@ class Traces:
 
         Returns
         -------
-        float32, one value per spike, in uV, in the order of `Spikes.of`; for one sorting that is its spike vector's.
+        For each sorting one value per spike of its spike vector, float32, in uV.
         """
         key = cutoffs(band)
         source, margin = self._source(key)
-        taps = self._impulse_response(key, margin)
-        spikes = Spikes.of(sortings)
-        channel = channels[spikes.slots]
-        sample = np.clip(spikes.samples + shifts[spikes.slots], 0, self._durations()[spikes.segments] - 1)
+        taps, (gains, offsets) = self._impulse_response(key, margin), scaling(source)
         reach = margin + int(np.abs(shifts).max(initial=0))
-        values = np.empty(len(sample))
-        with ThreadPoolExecutor(self._threads) as pool:
-            for segment, start, stop in stretches(source):
-                chosen = spikes.between(segment, start, stop)
-                traces = read(source, segment, start - reach, stop + reach)
-                starts = sample[chosen] - margin - (start - reach)
-                parts = np.array_split(np.arange(len(starts)), self._threads)
-                work = ((traces, starts[part], channel[chosen][part], taps) for part in parts)
-                values[chosen] = np.concatenate(list(pool.map(filtered_values, *zip(*work, strict=True))))
-        gains, offsets = scaling(source)
-        return (values * gains[channel] + taps.sum() * offsets[channel]).astype(np.float32)
+        spikes = _numbered(sortings)
+        values = {name: np.empty(len(of_sorting.samples), dtype=np.float32) for name, of_sorting in spikes.items()}
+        for segment, start, stop in stretches(source):
+            traces = read(source, segment, start - reach, stop + reach)
+            for name, of_sorting in spikes.items():
+                chosen = of_sorting.between(segment, start, stop)
+                slots = of_sorting.slots[chosen]
+                sample = of_sorting.samples[chosen] + shifts[slots]
+                inside = np.clip(sample, 0, source.get_num_samples(segment) - 1) - margin - (start - reach)
+                found = filtered_values(traces, inside, channels[slots], taps)
+                values[name][chosen] = found * gains[channels[slots]] + taps.sum() * offsets[channels[slots]]
+        return values
 
     def _samples(self, milliseconds: float) -> int:
         return round(milliseconds * 1e-3 * self.recording.sampling_frequency)
@@ -206,6 +201,13 @@ class Traces:
     def _durations(self) -> NDArray[np.int64]:
         segments = range(self.recording.get_num_segments())
         return np.array([self.recording.get_num_samples(segment) for segment in segments], dtype=np.int64)
+
+    def _drawn(self, sortings: Mapping[str, BaseSorting], extraction: WaveformExtraction, seed: int) -> Iterator[Spikes]:
+        """Yield the random spikes of each sorting: all of its spikes are in memory for one sorting at a time."""
+        first = 0
+        for name, sorting in sortings.items():
+            yield Spikes.of(sorting, first).taken(self.random_spikes(name, sorting, extraction, seed))
+            first += sorting.get_num_units()
 
     def _source(self, band: Band) -> tuple[BaseRecording, int]:
         """Return where to read windows that are filtered afterwards, and by how much wider they must be on each side."""
@@ -291,6 +293,13 @@ class Traces:
 
 def _refs(sortings: Mapping[str, BaseSorting]) -> tuple[UnitRef, ...]:
     return tuple(UnitRef(name, unit) for name, sorting in sortings.items() for unit in sorting.unit_ids.tolist())
+
+
+def _numbered(sortings: Mapping[str, BaseSorting]) -> dict[str, Spikes]:
+    """Return the spikes of each sorting; the slots count the units of all."""
+    counts = [sorting.get_num_units() for sorting in sortings.values()]
+    firsts = np.cumsum([0, *counts[:-1]])
+    return {name: Spikes.of(sorting, int(first)) for (name, sorting), first in zip(sortings.items(), firsts, strict=False)}
 
 
 def _groups(units: int, bytes_per_unit: int, most: int) -> Iterator[slice]:

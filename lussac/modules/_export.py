@@ -33,6 +33,7 @@ from lussac.modules import EXPORT_MARKER
 from lussac.modules.base import Context, Sortings
 from lussac.params import Count, Micrometers, Strict, WaveformExtraction
 from lussac.sortings import keep, unit_ids
+from lussac.spikes import Spikes
 from lussac.traces import Templates
 from lussac.waveforms import save_waveforms
 
@@ -205,13 +206,13 @@ def analyzer(units: Measured, context: Context, folder: Path | None = None) -> S
 
 def attach_waveforms(target: SortingAnalyzer, units: Measured, context: Context) -> None:
     """Give an analyzer in a folder the random spikes that made the templates, and their waveforms."""
-    spikes, taken = context.traces.random_spikes({"": units.sorting}, units.extraction, context.seed)
+    taken = context.traces.random_spikes("", units.sorting, units.extraction, context.seed)
     chosen = {"max_spikes_per_unit": units.extraction.max_spikes_per_unit, "seed": context.seed}
     attach(target, "random_spikes", chosen, random_spikes_indices=np.flatnonzero(taken))
     attach(target, "waveforms", _milliseconds(units))
     file = target.folder / "extensions" / "waveforms" / "waveforms.npy"
     window = context.traces.window(units.extraction)
-    save_waveforms(file, units.recording, spikes.taken(taken), window, _channel_table(units.sparsity))
+    save_waveforms(file, units.recording, Spikes.of(units.sorting).taken(taken), window, _channel_table(units.sparsity))
     target.extensions["waveforms"].data["waveforms"] = np.load(file, mmap_mode="r")
 
 
@@ -232,7 +233,7 @@ def attach_amplitudes(target: SortingAnalyzer, units: Measured, context: Context
     """Give an analyzer the traces at each spike, at the peak of the unit's template (uV)."""
     band = units.extraction.filter_band
     values = context.traces.values({"": units.sorting}, band, units.main_channels, units.shifts)
-    attach(target, "spike_amplitudes", {}, amplitudes=values)
+    attach(target, "spike_amplitudes", {}, amplitudes=values[""])
 
 
 def attach(target: SortingAnalyzer, name: str, params: Mapping[str, object], **data: NDArray[Any]) -> None:

@@ -7,6 +7,7 @@ from spikeinterface.core import NumpyRecording, get_noise_levels
 from lussac import bandpass, traces
 from lussac.params import WaveformExtraction
 from lussac.sortings import build, keep
+from lussac.spikes import Spikes
 from lussac.traces import Traces
 from lussac.waveforms import save_waveforms
 from tests.ground_truth import ground_truth, trains_of
@@ -57,15 +58,15 @@ def test_results_are_the_same_bytes_however_the_work_is_shared(case, tmp_path, m
     best = np.zeros(sorting.get_num_units(), dtype=np.int64)
     expected = (
         one.templates({"a": sorting}, EXTRACTION, 3).means.tobytes(),
-        one.values({"a": sorting}, BAND, best, best).tobytes(),
+        one.values({"a": sorting}, BAND, best, best)["a"].tobytes(),
     )
     assert two.templates({"a": sorting}, EXTRACTION, 3).means.tobytes() == expected[0]
-    assert two.values({"a": sorting}, BAND, best, best).tobytes() == expected[1]
+    assert two.values({"a": sorting}, BAND, best, best)["a"].tobytes() == expected[1]
     monkeypatch.setattr(bandpass, "CHUNK_BYTES", 1)
     monkeypatch.setattr(bandpass, "BLOCK", 7_000)
     monkeypatch.setattr(traces, "SUMS_BYTES", 1)
     assert one.templates({"a": sorting}, EXTRACTION, 3).means.tobytes() == expected[0]
-    assert one.values({"a": sorting}, BAND, best, best).tobytes() == expected[1]
+    assert one.values({"a": sorting}, BAND, best, best)["a"].tobytes() == expected[1]
 
 
 def test_a_template_does_not_depend_on_other_units(case, tmp_path):
@@ -94,7 +95,9 @@ def test_no_sortings_and_empty_sortings_give_no_templates(case, tmp_path):
     source = traces_of(recording, tmp_path)
     assert source.templates({}, EXTRACTION, 0).means.shape == (0, 90, 8)
     assert source.templates({"a": keep(sorting, [])}, EXTRACTION, 0).refs == ()
-    assert len(source.values({"a": keep(sorting, [])}, BAND, np.zeros(0, np.int64), np.zeros(0, np.int64))) == 0
+    nothing = np.zeros(0, np.int64)
+    assert source.values({}, BAND, nothing, nothing) == {}
+    assert len(source.values({"a": keep(sorting, [])}, BAND, nothing, nothing)["a"]) == 0
 
 
 @pytest.mark.parametrize("band", [BAND, (None, 5000.0), (300.0, None), None])
@@ -102,7 +105,7 @@ def test_values_are_those_of_the_filtered_traces(case, tmp_path, band):
     recording, sorting = case
     source = traces_of(recording.astype("float32"), tmp_path)
     channels, shifts = np.arange(sorting.get_num_units()) % 8, np.arange(sorting.get_num_units()) - 2
-    found = source.values({"a": sorting}, band, channels, shifts)
+    found = source.values({"a": sorting}, band, channels, shifts)["a"]
     whole = [in_microvolts(source.band(band), segment) for segment in range(2)]
     for value, spike in zip(found, sorting.to_spike_vector(), strict=True):
         segment, unit = spike["segment_index"], spike["unit_index"]
@@ -171,7 +174,7 @@ def test_a_recording_without_gains_is_in_microvolts(tmp_path):
 def test_waveforms_are_written_one_after_the_other(case, tmp_path):
     recording, sorting = case
     source = traces_of(recording, tmp_path)
-    spikes, taken = source.random_spikes({"": sorting}, EXTRACTION, 0)
+    spikes, taken = Spikes.of(sorting), source.random_spikes("", sorting, EXTRACTION, 0)
     assert np.bincount(spikes.slots[taken]).max() == 50
     channels = np.array([[0, 3], [1, -1], [2, 4], [3, 5], [4, -1]])
     save_waveforms(tmp_path / "w.npy", recording, spikes.taken(taken), source.window(EXTRACTION), channels)
