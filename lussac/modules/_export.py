@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +38,9 @@ from lussac.spikes import Spikes
 from lussac.traces import Templates
 from lussac.waveforms import save_waveforms
 
-MARKER_TEXT = "Lussac wrote this folder and may replace it.\n"
+MARKER_TEXT = "Lussac wrote this folder and may replace it. Its content: {seed:016x}\n"
+UNIMPORTANT = ("phy.log",)
+"""What Phy writes when it is only looked at, besides hidden files."""
 
 
 class Sparsity(Strict):
@@ -92,13 +95,16 @@ class Measured:
 
 
 @contextlib.contextmanager
-def published(target: Path) -> Iterator[Path]:
+def published(target: Path, context: Context) -> Iterator[Path]:
     """Give a folder to make and to write to, which takes its place under its name only when all is written.
 
     Parameters
     ----------
     target
-        Where it shall be. A folder that is there already is replaced if Lussac wrote it.
+        Where it shall be. A folder that is there already is replaced if Lussac wrote it; one that was edited since is kept under
+        another name.
+    context
+        Its seed, which stands for all that the export depends on, is written into the marker.
 
     Raises
     ------
@@ -111,12 +117,26 @@ def published(target: Path) -> Iterator[Path]:
     _remove(beside, old)  # left by a run that was killed
     try:
         yield beside
-        (beside / EXPORT_MARKER).write_text(MARKER_TEXT, encoding="utf-8")
-        if target.exists():
+        (beside / EXPORT_MARKER).write_text(MARKER_TEXT.format(seed=context.seed), encoding="utf-8")
+        if is_edited(target):
+            kept = next(name for number in count(1) if not (name := target.with_name(f"{target.name}.edited-{number}")).exists())
+            context.log.warning("%s was edited since it was exported: it is kept as %s.", target, kept)
+            target.rename(kept)
+        elif target.exists():
             target.rename(old)
         beside.rename(target)
     finally:
         _remove(beside, old)
+
+
+def is_edited(target: Path) -> bool:
+    """Tell whether a file of an export was written after its marker, which comes last."""
+    marker = target / EXPORT_MARKER
+    if not marker.is_file():
+        return False
+    files = (file for file in target.rglob("*") if file.is_file() and file.name not in UNIMPORTANT)
+    shown = (file for file in files if not any(part.startswith(".") for part in file.relative_to(target).parts))
+    return any(file.stat().st_mtime_ns > marker.stat().st_mtime_ns for file in shown)
 
 
 def _remove(*folders: Path) -> None:
@@ -144,7 +164,7 @@ def places(sortings: Sortings, folder: Path, context: Context) -> dict[str, Path
 def without_empty(sorting: BaseSorting) -> BaseSorting:
     """Return a sorting of the units that have spikes."""
     counts = np.bincount(sorting.to_spike_vector()["unit_index"], minlength=sorting.get_num_units())
-    return keep(sorting, [unit for unit, count in zip(unit_ids(sorting), counts, strict=True) if count])
+    return keep(sorting, [unit for unit, spikes in zip(unit_ids(sorting), counts, strict=True) if spikes])
 
 
 def measured(sorting: BaseSorting, extraction: ExportExtraction, context: Context) -> Measured:

@@ -53,7 +53,7 @@ def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
     """Write each analysis; the sortings stay as they are."""
     if not export.places(sortings, params.path, context):
         return Outcome(sortings=sortings)
-    with export.published(params.path) as folder:
+    with export.published(params.path, context) as folder:
         for name, place in export.places(sortings, folder, context).items():
             _write(sortings[name], place, params, context)
     return Outcome(sortings=sortings, exports=(params.path,))

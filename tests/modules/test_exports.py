@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -141,14 +142,40 @@ def test_an_earlier_export_is_replaced_but_nothing_else(make_context, case, tmp_
     recording, sorting = case
     context, path = make_context(recording), tmp_path / "out"
     export(module, context, {"a": sorting}, path)
-    (path / "old").touch()
+    (path / ".phy").mkdir()
+    (path / ".phy" / "state.json").touch()
+    (path / "phy.log").touch()
     export(module, context, {"a": keep(sorting, [10, 11])}, path)
-    assert not (path / "old").exists()
+    assert not (path / "phy.log").exists()
+    assert [found.name for found in tmp_path.iterdir() if "out" in found.name] == ["out"]
     (path / EXPORT_MARKER).unlink()
     kept = contents(path)
     with pytest.raises(FolderError, match="is not an export of Lussac"):
         export(module, context, {"a": sorting}, path)
     assert contents(path) == kept
+
+
+@BOTH
+def test_an_edited_export_is_kept_beside_the_new_one(make_context, case, tmp_path, module, caplog):
+    recording, sorting = case
+    context, path = make_context(recording), tmp_path / "out"
+    for number in (1, 2):
+        export(module, context, {"a": sorting}, path)
+        (path / "mine.tsv").write_text(f"curated {number}")
+        later = (path / EXPORT_MARKER).stat().st_mtime + 60  # the clock of files is coarse, curation takes a while
+        os.utime(path / "mine.tsv", (later, later))
+    export(module, context, {"a": sorting}, path)
+    assert [(tmp_path / f"out.edited-{number}" / "mine.tsv").read_text() for number in (1, 2)] == ["curated 1", "curated 2"]
+    assert not (path / "mine.tsv").exists()
+    assert f"is kept as {tmp_path / 'out.edited-2'}" in caplog.text
+
+
+@BOTH
+def test_the_marker_tells_exports_apart(make_context, case, tmp_path, module):
+    recording, sorting = case
+    for seed in (1, 2):
+        export(module, make_context(recording, seed=seed), {"a": sorting}, tmp_path / str(seed))
+    assert (tmp_path / "1" / EXPORT_MARKER).read_text() != (tmp_path / "2" / EXPORT_MARKER).read_text()
 
 
 @BOTH
