@@ -16,6 +16,9 @@ from lussac.algorithms.contamination import cross_contamination
 from lussac.algorithms.spiketrains import count_coincidences, match_spikes
 from lussac.algorithms.timeline import Train
 
+EXCESS_NOISE = 2.0
+"""Energy of the difference of two means that noise explains, beyond its expectation: spikes of other neurons are noise too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -155,7 +158,8 @@ def _shape_distance(a: NDArray[np.float64], b: NDArray[np.float64], n_spikes: tu
     if min(energies) == 0.0:
         return 0.0
     cosine = float(np.vdot(a, b)) / np.sqrt(energies[0] * energies[1])
-    return float(np.sqrt(min(energies) * (1.0 - np.clip(cosine, 0.0, 1.0) ** 2)))
+    remaining = min(energies) * (1.0 - np.clip(cosine, 0.0, 1.0) ** 2)
+    return float(np.sqrt(max(remaining - EXCESS_NOISE * sum(noise), 0.0)))
 
 
 def simultaneity(a: Train, b: Train, block: int, duration: int) -> float:

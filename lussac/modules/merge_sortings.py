@@ -61,7 +61,7 @@ class WaveformValidation(Strict):
     """How they are taken."""
     num_channels: Count = 5
     """Channels with the largest amplitudes that are compared."""
-    min_distance: float = 5.0
+    min_distance: float = 4.0
     """Templates that differ less in shape are never called different (standard deviations of the noise)."""
 
 
