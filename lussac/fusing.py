@@ -33,7 +33,7 @@ class FusionParams(Strict):
     min_spikes: Count = 15
     """Units with fewer spikes are dropped."""
     block_s: float = 30.0
-    """Time within which a waveform is taken as constant (s); shorter follows faster drift, longer suits neurons that fire seldom."""
+    """Time within which a waveform is taken as constant (s); shorter follows faster drift, longer suits rare spikes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,15 @@ def fuse(
     refs = sorted(trains, key=lambda ref: (ref.sorting, str(ref.unit)))
     names = sorted({ref.sorting for ref in refs})
     settings = Settings(
-        before=params.ms_before, after=params.ms_after, max_shift=max_shift, censored=refractory_period[0], refractory=refractory_period[1],
-        channels=params.num_channels, min_spikes=params.min_spikes, block=params.block_s,
-    )  # fmt: skip
+        before=params.ms_before,
+        after=params.ms_after,
+        max_shift=max_shift,
+        censored=refractory_period[0],
+        refractory=refractory_period[1],
+        channels=params.num_channels,
+        min_spikes=params.min_spikes,
+        block=params.block_s,
+    )
     source = source_of(traces, params.filter, timeline)
     fused = method.fuse(source, [trains[ref] for ref in refs], [names.index(ref.sorting) for ref in refs], settings)
     table = fused.evidence.table()

@@ -90,4 +90,4 @@ def prepare(
 
 def sums_of(values: Floats, trains: Flat) -> NDArray[np.float64]:
     """Sum of the values of each unit's spikes."""
-    return np.bincount(trains.units, weights=values, minlength=len(trains))
+    return np.bincount(trains.units, weights=values, minlength=len(trains)).astype(np.float64)

@@ -69,7 +69,7 @@ def overlaps(trains: Flat, candidates: Candidates, window: int) -> Floats:
 
 
 def matches(trains: Flat, candidates: Candidates, window: int) -> list[list[int]]:
-    """Return for every unit the candidates that have half of the spikes of either in common with it, best first, one of each analysis."""
+    """Return for every unit the candidates that agree with it, best first, one of each analysis."""
     agreement = overlaps(trains, candidates, window)
     rows = []
     for row in agreement:
@@ -130,8 +130,7 @@ def _fits(state: State) -> Floats:
 def confidence(evidence: Evidence) -> Floats:
     """Return the probability that a unit is right: at least 0.8 of the spikes of it or of its neuron are the same.
 
-    A logistic regression on ground-truth cases with the outputs of real sorters (benchmarks/); docs/modules/merge_sortings.md has the
-    reliability.
+    A logistic regression on ground-truth cases with the outputs of real sorters (benchmarks/).
     """
     features = np.stack([evidence.agreement, evidence.second_agreement, np.log(np.maximum(evidence.detectability, 1.0))], axis=1)
     return np.asarray(1 / (1 + np.exp(-(features @ np.array([6.0, 4.0, 0.5]) - 5.0))))

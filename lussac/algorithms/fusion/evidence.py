@@ -32,7 +32,7 @@ def shrink(means: Floats, counts: Ints) -> Floats:
 
 
 @numba.njit(cache=True, nogil=True)
-def _project(  # noqa: ANN202
+def _project(
     traces: Floats,
     first: int,
     samples: Ints,
@@ -42,7 +42,7 @@ def _project(  # noqa: ANN202
     channels: Ints,
     before: int,
     out: Floats,
-):
+) -> None:
     length = templates.shape[2]
     for spike in range(len(samples)):
         start = samples[spike] - before - first
@@ -87,8 +87,8 @@ def amplitudes(source: Source, chunks: Sequence[Chunk], trains: Flat, waveforms:
             first = chunk.start - waveforms.before
             traces = source.read(first, chunk.stop + after)
             _project(
-                traces, first, spikes.samples[near], spikes.units[near], half[near], templates, waveforms.channels, waveforms.before,
-                projections[near],
+                traces, first, spikes.samples[near], spikes.units[near], half[near], templates, waveforms.channels,
+                waveforms.before, projections[near],
             )  # fmt: skip
     found = np.empty_like(projections)
     found[spikes.index] = projections / norms[spikes.units, half]
@@ -126,8 +126,8 @@ def best_rival(samples: Ints, units: Ints, gains: Floats, cosines: Floats, min_c
 def rewards(trains: Flat, amplitude: Floats, energies: Floats, cosines: Floats, *, min_cosine: float, window: int) -> Floats:
     """Share of what can be explained at every spike that its unit explains: 1 at best, -1 where there is no spike.
 
-    The gain of subtracting the template is energy x (2 amplitude - 1); it is divided by the largest gain that any similar unit has there.
-    A unit that mixes two neurons explains little of either where some analysis holds them apart.
+    The gain of subtracting the template is energy x (2 amplitude - 1); it is divided by the largest gain of any similar unit
+    there. A unit that mixes two neurons explains little of either where some analysis holds them apart.
     """
     spikes = InTime.of(trains)
     units = spikes.units

@@ -67,7 +67,8 @@ class Fused:
     confidence
         Probability that the unit is right.
     members
-        For each unit, the units that it agrees with best, one of each analysis that has half of the spikes: place in the trains given.
+        For each unit, the units that it agrees with best, one of each analysis that has half of the spikes: place in the
+        trains given.
     shifts
         What was added to the positions of the units given to lay them on the largest deflection.
     """

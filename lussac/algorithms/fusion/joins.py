@@ -89,8 +89,8 @@ def nearest_blocks(a: Floats, b: Floats) -> tuple[int, int] | None:
 
 
 def alike(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int, width: int, limit: float) -> bool:
-    """Tell whether two mean waveforms (2 halves, samples, channels) are at most so far apart, and of one size, where both are known."""
-    both = np.intersect1d(*(own[holds_signal(halves)] for halves, own in zip((a, b), channels, strict=True)))
+    """Tell whether two mean waveforms (2 halves, samples, channels) are of one size and within a squared distance."""
+    both = np.intersect1d(channels[0][holds_signal(a)], channels[1][holds_signal(b)])
     wide_a, wide_b = (on_all(halves, own, width)[:, :, both] for halves, own in zip((a, b), channels, strict=True))
     reach = abs(lag)
     length = a.shape[1]
@@ -102,7 +102,7 @@ def alike(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int, width: in
 
 
 def holds_signal(halves: Floats) -> NDArray[np.bool_]:
-    """Tell on which channels a mean waveform (2 halves, samples, channels) is more than noise: at least a hundredth of the energy."""
+    """Tell on which channels a mean waveform (2 halves, samples, channels) has at least a hundredth of its energy."""
     energy = (halves[0] * halves[1]).sum(axis=0)
     return np.asarray(energy > energy.sum() * LEAST_SHARE)
 

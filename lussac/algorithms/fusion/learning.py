@@ -16,16 +16,17 @@ FAR = 1e-4
 
 
 def halves_of(model: Model, sums: Sums) -> tuple[Floats, Floats]:
-    """Mean waveforms (blocks, units, 2, samples, channels) with all other spikes subtracted, and their weights (blocks, units, 2)."""
+    """Mean waveforms (blocks, units, 2, samples, channels) less all other spikes, and their weights (blocks, units, 2)."""
     weights = np.maximum(sums.weights, 1e-6)[..., None, None]
-    return model.templates[:, :, None] + sums.residuals / weights, sums.weights
+    means = model.templates[:, :, None] + sums.residuals / weights
+    return np.asarray(means, dtype=np.float32), sums.weights
 
 
 def overall(means: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Means over the blocks: (units, 2, samples, channels) and the weights (units, 2)."""
     total = weights.sum(axis=0)
     share = weights / np.maximum(total, 1e-6)
-    return np.einsum("buh,buhsc->uhsc", share, means), total
+    return np.asarray(np.einsum("buh,buhsc->uhsc", share, means), dtype=np.float32), total
 
 
 def relearn(model: Model, sums: Sums) -> Floats:
@@ -33,8 +34,8 @@ def relearn(model: Model, sums: Sums) -> Floats:
 
     The template of a block is the mean over this block and those around it, drawn towards the mean over all blocks as far as its
     noise demands (empirical Bayes): how much the unit really changes between blocks is estimated from both halves of its spikes,
-    whose noise is independent. A unit that does not change gets one template; one that drifts gets its own in each block, where it
-    has no spikes (yet) that of the blocks nearby.
+    whose noise is independent. A unit that does not change gets one template; one that drifts gets its own in each block,
+    where it has no spikes (yet) that of the blocks nearby.
     """
     means, weights = halves_of(model, sums)
     centre, total = overall(means, weights)
@@ -54,7 +55,7 @@ def relearn(model: Model, sums: Sums) -> Floats:
 
 
 def nearness(blocks: int) -> Floats:
-    """Weights (blocks, blocks) with which a block is learned from the others: a Gaussian of one block, and hardly anything beyond."""
+    """Weights (blocks, blocks) with which a block is learned from the others: a Gaussian, and hardly anything beyond."""
     steps = np.subtract.outer(np.arange(blocks), np.arange(blocks))
     return np.asarray(np.exp(-0.5 * steps.astype(np.float64) ** 2) + FAR, dtype=np.float32)
 
@@ -72,9 +73,10 @@ def spreads(found: Found, size: int) -> tuple[Floats, Floats, Floats]:
 
 
 def noise_gain(found: Found, energies: Floats) -> float:
-    """Standard deviation of the noise along a template, measured: noise is coloured, so it is not 1.
+    """Measure the standard deviation of the noise along a template: noise is coloured, so it is not 1.
 
-    The lower quartile over units of the spread of their amplitudes times the template's norm; units whose amplitude truly changes lie above.
+    The lower quartile over units of the spread of their amplitudes times the template's norm; units whose amplitude truly changes
+    lie above.
     """
     _, below, above = spreads(found, len(energies))
     counts = np.bincount(found.units, minlength=len(energies))

@@ -98,7 +98,7 @@ def library_of(templates: Floats, channels: Ints, stiffness: Floats, lows: Float
 
 
 def slope_of(templates: Floats) -> Floats:
-    """Derivative of templates (..., samples, channels) along time, per sample."""
+    """Return the derivative of templates (..., samples, channels) along time, per sample."""
     return np.asarray(np.gradient(templates, axis=-2), dtype=np.float32)
 
 
@@ -109,7 +109,7 @@ def _dot(traces: Floats, start: int, waveform: Floats, channels: Ints, width: in
         row = traces[start + sample]
         for index in range(width):
             total += row[channels[index]] * waveform[sample, index]
-    return total
+    return float(total)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -200,7 +200,7 @@ def _take(traces: Floats, index: int, proposals: Proposals, library: Library, ga
 
 @numba.njit(cache=True, nogil=True)
 def take_greedily(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
-    """Take proposals that are not taken yet, largest gain first, and subtract each; a gain is measured again before it is believed."""
+    """Take proposals that are not taken yet, largest gain first, subtract each, and believe only gains measured after that."""
     heap = [(0.0, -1)]
     heap.pop()
     for index in range(len(proposals.starts)):
@@ -261,8 +261,8 @@ def explain(traces: Floats, proposals: Proposals, library: Library, rules: Rules
 
 @numba.njit(cache=True, nogil=True)
 def collect(
-    residual: Floats, starts: Ints, units: Ints, halves: Ints, amplitudes: Floats, library: Library, sums: Floats, weights: Floats,
-    measured: Floats,
+    residual: Floats, starts: Ints, units: Ints, halves: Ints, amplitudes: Floats, library: Library, sums: Floats, weights:
+    Floats, measured: Floats,
 ) -> None:  # fmt: skip
     """Add the residual at each spike, times its amplitude, to the sums; measure the spike's amplitude without the prior."""
     channels = library.channels

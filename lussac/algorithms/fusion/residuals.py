@@ -114,7 +114,8 @@ def mean_residuals(
     halves = ranks(found.units)[spikes] % 2
     for residual, starts, inside in residuals(source, chunks, found, model, spikes):
         _add_up(residual, starts, found.units[spikes[inside]], halves[inside], groups[inside], model.channels, sums, counts)
-    return sums / np.maximum(counts, 1)[:, :, None, None].astype(np.float32), counts
+    sums /= np.maximum(counts, 1)[:, :, None, None]
+    return sums, counts
 
 
 def projections(
@@ -122,7 +123,8 @@ def projections(
 ) -> Floats:
     """Inner product of what is left at each chosen spike with its group's axis (groups, 2, samples, channels of the unit).
 
-    The spikes of even rank in their unit take the first of the two axes, the others the second. The rest is as for `mean_residuals`.
+    The spikes of even rank in their unit take the first of the two axes, the others the second. The rest is as for
+    `mean_residuals`.
     """
     out = np.empty(len(spikes), np.float32)
     halves = ranks(found.units)[spikes] % 2

@@ -39,8 +39,9 @@ def _settle(around: int, frozen: int, chosen: Bools, load: Floats, gains: Floats
 def choose(gains: Floats, costs: Floats) -> Bools:
     """Maximise the sum of gains of the chosen units less the costs of the chosen pairs.
 
-    Greedy start, then one move for every unit until none helps: take it in (or out), hold it there, and let its neighbours settle. A move
-    swaps one unit for several and back, which single flips don't find. Deterministic: ties fall to the lower index.
+    Greedy start, then one move for every unit until none helps: take it in (or out), hold it there, and let its neighbours
+    settle. A move swaps one unit for several and back, which single flips don't find. Deterministic: ties fall to the lower
+    index.
 
     Parameters
     ----------

@@ -28,22 +28,24 @@ class Settings:
     unit_cost
         Events that a unit must explain beyond that to be taken at all.
     similar, alike
-        Cosine of two waveforms: from `similar` on a candidate that also shares events, from `alike` on any candidate may hold spikes of
-        a unit.
+        Cosine of two waveforms: from `similar` on a candidate that also shares events, from `alike` on any candidate may hold
+        spikes of a unit.
     shared
         Share of the smaller train's spikes that a candidate must have in common with a unit to propose its other spikes.
     evidence
         Gain (twice the log-likelihood) that a proposed spike must bring: e^-5 is how unlikely it may be beforehand.
     one
-        Distance of two mean waveforms, in standard deviations of the noise along it, below which nobody could tell spikes of one from
-        spikes of the other: as single spikes, a sixth would be mistaken.
+        Distance of two mean waveforms, in standard deviations of the noise along it, below which nobody could tell spikes of
+        one from spikes of the other: as single spikes, a sixth would be mistaken.
     two
-        Distance of two groups of single spikes, in standard deviations, that shows two neurons: a fortieth would be mistaken. What is
-        left of unresolved overlaps was up to 3 apart on generated recordings, two neurons that a sorter had merged more than 5.
+        Distance of two groups of single spikes, in standard deviations, that shows two neurons: a fortieth would be mistaken.
+        What is left of unresolved overlaps was up to 3 apart on generated recordings, two neurons that a sorter had merged
+        more than 5.
     part
         Smallest share of a unit's spikes that is tested for being another neuron.
     block, max_blocks
-        Seconds within which a waveform is taken as constant, and the largest number of such blocks: a longer recording gets longer blocks.
+        Seconds within which a waveform is taken as constant, and the largest number of such blocks: a longer recording gets
+        longer blocks.
     chunk
         Seconds of the recording that are read at a time.
     rounds

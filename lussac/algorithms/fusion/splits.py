@@ -34,8 +34,8 @@ def separation(differences: Floats, template: Floats) -> float:
     Parameters
     ----------
     differences
-        (2, samples, channels): the difference of the means, from each half of the spikes; the halves' noise is independent, so that
-        the inner product has no bias (crossnobis distance, Walther et al. 2016). Negative values are chance.
+        (2, samples, channels): the difference of the means, from each half of the spikes; the halves' noise is independent, so
+        that the inner product has no bias (crossnobis distance, Walther et al. 2016). Negative values are chance.
     template
         (samples, channels): components along it and its slope are a change of amplitude and a shift in time, which do not count.
     """
@@ -100,9 +100,10 @@ def split(
 ) -> tuple[Model, Flat]:
     """Split units whose spikes leave two different residuals behind.
 
-    For every unit and every candidate that holds part of its spikes, what is left at these spikes is compared with what is left at the rest.
-    All spikes are subtracted before, so that a difference is not due to overlaps that one sorter misses and another finds. Where the means
-    differ, the single spikes must differ as well: overlaps that nobody resolved shift a mean, but not every spike.
+    For every unit and every candidate that holds part of its spikes, what is left at these spikes is compared with what is
+    left at the rest. All spikes are subtracted before, so that a difference is not due to overlaps that one sorter misses and
+    another finds. Where the means differ, the single spikes must differ as well: overlaps that nobody resolved shift a mean,
+    but not every spike.
 
     Parameters
     ----------

@@ -50,9 +50,9 @@ def subset(train: Ints, limit: int) -> Ints:
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_snippets(  # noqa: ANN202
+def _add_snippets(
     traces: Floats, first: int, samples: Ints, units: Ints, half: Ints, before: int, sums: Floats, counts: Ints
-):
+) -> None:
     length = sums.shape[2]
     for spike in range(len(samples)):
         start = samples[spike] - before - first
@@ -77,13 +77,22 @@ def dense_means(source: Source, chunks: Sequence[Chunk], trains: Flat, before: i
             first = chunk.start - before
             traces = source.read(first, chunk.stop + after)
             _add_snippets(traces, first, spikes.samples[near], spikes.units[near], half[near], before, sums, counts)
-    return sums / np.maximum(counts, 1)[:, :, None, None].astype(np.float32), counts
+    sums /= np.maximum(counts, 1)[:, :, None, None]
+    return sums, counts
 
 
 def measure(
-    source: Source, chunks: Sequence[Chunk], trains: Sequence[Ints], *, before: int, after: int, max_shift: int, channels: int, limit: int,
+    source: Source,
+    chunks: Sequence[Chunk],
+    trains: Sequence[Ints],
+    *,
+    before: int,
+    after: int,
+    max_shift: int,
+    channels: int,
+    limit: int,
     batch_bytes: int = 1 << 28,
-) -> tuple[Waveforms, Ints]:  # fmt: skip
+) -> tuple[Waveforms, Ints]:
     """Mean waveforms of many units, each aligned on its largest deflection.
 
     Parameters
@@ -121,7 +130,7 @@ def measure(
     return Waveforms(halves, chosen, counts, before), shifts
 
 
-def _measure_batch(  # noqa: PLR0917
+def _measure_batch(
     source: Source,
     chunks: Sequence[Chunk],
     trains: Sequence[Ints],
@@ -133,11 +142,8 @@ def _measure_batch(  # noqa: PLR0917
 ) -> tuple[Floats, Ints, Ints, Ints]:
     flat = Flat.of([subset(train, limit) for train in trains])
     dense, counts = dense_means(source, chunks, flat, before + max_shift, after + max_shift)
-    return (
-        *crop(dense, counts, before, after, max_shift, kept)[:2],
-        counts,
-        crop(dense, counts, before, after, max_shift, kept)[2],
-    )
+    halves, chosen, shifts = crop(dense, counts, before, after, max_shift, kept)
+    return halves, chosen, counts, shifts
 
 
 def crop(dense: Floats, counts: Ints, before: int, after: int, max_shift: int, kept: int) -> tuple[Floats, Ints, Ints]:
@@ -170,16 +176,14 @@ def _inner(a: Floats, a_channels: Ints, b: Floats, b_channels: Ints, lag: int) -
 
 
 @numba.njit(cache=True, nogil=True)
-def similarities(  # noqa: ANN201
-    means: Floats, channels: Ints, other_means: Floats, other_channels: Ints, max_lag: int
-):
+def similarities(means: Floats, channels: Ints, other_means: Floats, other_channels: Ints, max_lag: int) -> tuple[Floats, Ints]:
     """Cosine of every waveform with every other at their best lag.
 
     Returns
     -------
     cosines, lags
-        (units, other units). `lags[u, v]` is what to add to positions of u so that they lie where v's would. Waveforms whose strongest
-        channels are apart have a cosine of 0. Ties: the smallest lag, then the positive.
+        (units, other units). `lags[u, v]` is what to add to positions of u so that they lie where v's would. Waveforms whose
+        strongest channels are apart have a cosine of 0. Ties: the smallest lag, then the positive.
     """
     cosines = np.zeros((len(means), len(other_means)), np.float32)
     lags = np.zeros((len(means), len(other_means)), np.int64)

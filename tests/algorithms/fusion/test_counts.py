@@ -1,0 +1,159 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lussac.algorithms.fusion.evidence import best_rival
+from lussac.algorithms.fusion.pool import propose, thin
+from lussac.algorithms.fusion.residuals import ranks
+from lussac.algorithms.fusion.selection import choose
+from lussac.algorithms.fusion.source import Source, cut
+from lussac.algorithms.fusion.splits import has_near
+from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
+
+few = settings(max_examples=40, deadline=None)
+train = st.lists(st.integers(0, 200), max_size=15).map(lambda values: np.array(sorted(set(values)), np.int64))
+
+
+def frozen(*arrays):
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
+
+
+@few
+@given(st.lists(train, min_size=1, max_size=4), st.integers(0, 10))
+def test_pair_counts_are_those_of_brute_force(trains, window):
+    flat = Flat.of(trains)
+    spikes = InTime.of(flat)
+    frozen(spikes.samples, spikes.units)
+    counts = pair_counts(spikes.samples, spikes.units, len(flat), window)
+    for a, first in enumerate(trains):
+        for b, second in enumerate(trains):
+            expected = 0 if a == b else sum(bool(len(second) and np.abs(second - spike).min() <= window) for spike in first)
+            assert counts[a, b] == expected
+
+
+@given(st.lists(train, min_size=1, max_size=4), st.integers(0, 200), st.integers(0, 200))
+@few
+def test_flat_trains_keep_units_and_time(trains, start, stop):
+    flat = Flat.of(trains)
+    assert len(flat) == len(trains)
+    assert flat.counts.tolist() == [len(train) for train in trains]
+    for unit, own in enumerate(trains):
+        assert flat[unit].tolist() == own.tolist()
+    spikes = InTime.of(flat)
+    assert (np.diff(spikes.samples) >= 0).all()
+    assert flat.samples[spikes.index].tolist() == spikes.samples.tolist()
+    between = spikes.between(start, max(start, stop))
+    assert spikes.samples[between].tolist() == [s for s in spikes.samples.tolist() if start <= s < max(start, stop)]
+
+
+@few
+@given(train, train, st.integers(0, 10))
+def test_spikes_near_others_are_those_of_brute_force(own, other, window):
+    frozen(own, other)
+    expected = [bool(len(other) and np.abs(other - spike).min() <= window) for spike in own]
+    assert has_near(own, other, window).tolist() == expected
+
+
+@few
+@given(train, st.integers(0, 10))
+def test_thinned_positions_stand_for_runs(samples, gap):
+    frozen(samples)
+    thinned = thin(samples, gap)
+    assert set(thinned.tolist()) <= set(samples.tolist())
+    assert all(np.abs(thinned - sample).min() <= gap for sample in samples)
+    runs = 0
+    first = None
+    for sample in samples.tolist():
+        if first is None or sample - first > gap:
+            first, runs = sample, runs + 1
+    assert len(thinned) == runs
+
+
+def test_proposals_are_members_shifted_and_own_spikes():
+    candidates = Flat.of([np.array([10, 50]), np.array([12, 90])])
+    own = Flat.of([np.array([200]), np.array([], np.int64)])
+    proposals = propose(candidates, [[(0, 0), (1, -2)], []], own, 3)
+    assert proposals.samples.tolist() == [10, 50, 88, 200]
+    assert proposals.units.tolist() == [0, 0, 0, 0]
+
+
+@few
+@given(st.lists(train, min_size=1, max_size=3), st.integers(0, 5), st.integers(0, 1000))
+def test_best_rival_is_that_of_brute_force(trains, window, seed):
+    rng = np.random.default_rng(seed)
+    spikes = InTime.of(Flat.of(trains))
+    gains = rng.normal(size=len(spikes.samples)).astype(np.float32)
+    cosines = rng.random((len(trains), len(trains))).astype(np.float32)
+    np.fill_diagonal(cosines, 1)
+    frozen(spikes.samples, spikes.units, gains, cosines)
+    best = best_rival(spikes.samples, spikes.units, gains, cosines, 0.5, window)
+    for spike in range(len(gains)):
+        near = np.abs(spikes.samples - spikes.samples[spike]) <= window
+        similar = cosines[spikes.units, spikes.units[spike]] >= 0.5
+        assert best[spike] == max(gains[spike], gains[near & similar].max())
+
+
+def value(chosen, gains, costs):
+    return gains[chosen].sum() - costs[np.ix_(chosen, chosen)].sum() / 2
+
+
+@few
+@given(st.integers(1, 6), st.integers(0, 10_000))
+def test_choice_cannot_be_bettered_by_one_unit(size, seed):
+    rng = np.random.default_rng(seed)
+    gains = rng.normal(2, 3, size)
+    costs = rng.exponential(2, (size, size)) * (rng.random((size, size)) < 0.5)
+    costs = np.triu(costs, 1) + np.triu(costs, 1).T
+    frozen(gains, costs)
+    chosen = choose(gains, costs)
+    best = value(chosen, gains, costs)
+    for unit in range(size):
+        other = chosen.copy()
+        other[unit] = not other[unit]
+        assert value(other, gains, costs) <= best + 1e-6
+    subsets = (np.array([bool(mask >> unit & 1) for unit in range(size)]) for mask in range(1 << size))
+    assert best >= 0.7 * max(value(subset, gains, costs) for subset in subsets) - 1e-9
+
+
+def test_choice_swaps_a_merged_unit_for_its_two_parts():
+    gains = np.array([9.0, 6.0, 6.0])
+    costs = np.array([[0.0, 8.0, 8.0], [8.0, 0.0, 0.0], [8.0, 0.0, 0.0]])
+    assert choose(gains, costs).tolist() == [False, True, True]
+
+
+@few
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=3), st.integers(1, 90), st.integers(1, 200), st.integers(1, 4))
+def test_chunks_cover_the_segments_once(lengths, size, block, most):
+    starts = np.cumsum([0, *[length + 1000 for length in lengths[:-1]]])
+    segments = tuple((int(start), int(start) + length) for start, length in zip(starts, lengths, strict=True))
+    source = Source(lambda start, stop: np.zeros((stop - start, 1), np.float32), segments, 1, 1000.0)
+    chunks = cut(source, size, block, most)
+    covered = [position for chunk in chunks for position in range(chunk.start, chunk.stop)]
+    assert covered == [position for start, stop in segments for position in range(start, stop)]
+    assert all(0 < chunk.stop - chunk.start <= size for chunk in chunks)
+    blocks = [chunk.block for chunk in chunks]
+    assert blocks == sorted(blocks)
+    assert max(blocks) < most
+    assert source.total == sum(lengths)
+    assert source.samples(2.0) == 2
+
+
+@few
+@given(st.lists(st.integers(0, 3), max_size=20))
+def test_ranks_count_within_labels(labels):
+    seen: dict[int, int] = {}
+    expected = []
+    for label in labels:
+        expected.append(seen.get(label, 0))
+        seen[label] = expected[-1] + 1
+    assert ranks(np.array(labels, np.int64)).tolist() == expected
+
+
+def test_no_spikes_are_no_error():
+    assert pair_counts(np.empty(0, np.int64), np.empty(0, np.int64), 2, 3).tolist() == [[0, 0], [0, 0]]
+    assert thin(np.empty(0, np.int64), 3).tolist() == []
+    with pytest.raises(IndexError):
+        Flat.of([])[0]

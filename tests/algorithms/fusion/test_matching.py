@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+
+from lussac.algorithms.fusion.learning import amplitude_limits, halves_of, nearness, noise_gain, overall, relearn, spreads
+from lussac.algorithms.fusion.matching import Found, Model, Sums, match
+from lussac.algorithms.fusion.pursuit import Proposals, Rules, explain, gain_of, library_of
+from lussac.algorithms.fusion.residuals import mean_residuals, projections, residuals
+from lussac.algorithms.fusion.source import cut
+from lussac.algorithms.fusion.trains import Flat, InTime
+
+few = settings(max_examples=40, deadline=None)
+RULES = Rules(10.0, 1, 4, 2)
+
+
+def model_of(waveforms, blocks=1, stiffness=400.0, low=0.5, high=1.5):
+    size, _, channels = waveforms.shape
+    full = [np.full(size, value, np.float32) for value in (stiffness, low, high)]
+    return Model(np.repeat(waveforms[None], blocks, axis=0), np.tile(np.arange(channels), (size, 1)), 7, *full)
+
+
+@few
+@given(st.floats(0.3, 2.0), st.floats(1, 1000), st.floats(0.5, 500))
+def test_gain_is_the_largest_log_likelihood(measured, energy, stiffness):
+    amplitude, gain = gain_of(measured * energy, energy, stiffness, 0.2, 3.0)
+
+    def loss(a):
+        return energy * (measured - a) ** 2 + stiffness * (a - 1) ** 2
+
+    best = minimize_scalar(loss, bounds=(0.2, 3.0), method="bounded")
+    assert amplitude == pytest.approx(best.x, abs=1e-2)
+    assert gain == pytest.approx(energy * measured**2 - best.fun, rel=1e-3, abs=1e-2)
+    assert gain_of(0.1 * energy, energy, stiffness, 0.2, 3.0)[1] == -np.inf
+
+
+def test_overlapping_spikes_are_told_apart(world):
+    traces = np.zeros((100, 4), np.float32)
+    traces[20:40] += world.waveforms[0]
+    traces[24:44] += world.waveforms[2]
+    library = model_of(world.waveforms).library(0)
+    tried = Proposals.at(np.array([20, 21, 24, 60]), np.array([0, 1, 2, 0]))
+    explain(traces, tried, library, RULES)
+    assert (tried.amplitudes > 0.9).tolist() == [True, False, True, False]
+    assert np.abs(traces).max() < 0.2
+
+
+def test_a_shift_of_part_of_a_sample_leaves_little(world):
+    steps = np.arange(20)
+    shifted = np.stack([np.interp(steps - 0.4, steps, world.waveforms[2][:, c]) for c in range(4)], axis=1)
+    traces = np.zeros((60, 4), np.float32)
+    traces[20:40] = shifted
+    tried = Proposals.at(np.array([20]), np.array([2]))
+    explain(traces, tried, model_of(world.waveforms).library(0), RULES)
+    assert tried.tilts[0] < -0.2
+    assert (traces**2).sum() < 0.1 * (shifted**2).sum()
+
+
+def test_a_unit_does_not_fire_twice_at_once(world):
+    traces = np.zeros((100, 4), np.float32)
+    traces[20:40] += 1.4 * world.waveforms[0]
+    tried = Proposals.at(np.array([19, 20, 22]), np.array([0, 0, 0]))
+    explain(traces, tried, model_of(world.waveforms, low=0.3).library(0), RULES)
+    assert (tried.amplitudes > 0).sum() == 1
+
+
+def test_a_spike_passes_to_the_unit_that_explains_it_once_its_neighbour_is_known(world):
+    traces = np.zeros((120, 4), np.float32)
+    traces[40:60] += world.waveforms[1]
+    traces[41:61] += world.waveforms[2]
+    tried = Proposals.at(np.array([40, 40, 41]), np.array([0, 1, 2]))
+    explain(traces, tried, model_of(world.waveforms).library(0), RULES)
+    assert (tried.amplitudes > 0).tolist() == [False, True, True]
+
+
+def proposals_of(world):
+    noise = np.sort(np.random.default_rng(5).choice(np.arange(100, 39_000), 30, replace=False))
+    return InTime.of(Flat.of([np.sort(np.concatenate([train, noise])) for train in world.trains]))
+
+
+def test_matching_finds_the_spikes_and_rejects_noise(world):
+    found, _ = match(world.source, world.chunks, proposals_of(world), model_of(world.waveforms, 2), RULES)
+    for unit, train in enumerate(world.trains):
+        own = found.samples[found.units == unit]
+        hit = np.array([np.abs(own - sample).min() <= 1 for sample in train])
+        true = np.array([np.abs(train - sample).min() <= 1 for sample in own])
+        assert hit.mean() > 0.95
+        assert true.mean() > 0.95
+
+
+def test_chunks_change_nothing(world):
+    model = model_of(world.waveforms)
+    one, _ = match(world.source, cut(world.source, 10**6, 10**6, 1), proposals_of(world), model, RULES)
+    many, _ = match(world.source, cut(world.source, 3001, 10**6, 1), proposals_of(world), model, RULES)
+    assert np.array_equal(one.samples, many.samples)
+    assert np.array_equal(one.units, many.units)
+
+
+def test_learning_mends_templates(world):
+    wrong = world.waveforms * np.array([0.9, 1.1, 1.0], np.float32)[:, None, None]
+    model = model_of(wrong, 2)
+    found, sums = match(world.source, world.chunks, proposals_of(world), model, RULES)
+    learned = relearn(model, sums)
+    for unit in range(3):
+        before = np.abs(wrong[unit] - world.waveforms[unit]).max()
+        after = np.abs(learned[:, unit] - world.waveforms[unit]).max()
+        assert after < max(before, 0.6)
+    means, weights = halves_of(model, sums)
+    centre, total = overall(means, weights)
+    assert centre.shape == (3, 2, 20, 4)
+    assert total == pytest.approx(weights.sum(axis=0))
+    energies = (learned**2).sum(axis=(2, 3)).mean(axis=0)
+    assert noise_gain(found, energies) == pytest.approx(1, abs=0.35)
+    stiffness, low, high = amplitude_limits(found, energies, 1.0)
+    assert (stiffness >= 50).all()
+    assert ((low >= 0.3) & (low <= 0.7) & (high >= 1.3) & (high <= 2.0)).all()
+
+
+def test_a_unit_that_changes_is_learned_block_by_block():
+    rng = np.random.default_rng(0)
+    true = np.stack([np.full((1, 10, 2), 10.0 + 4 * block) for block in range(4)]).astype(np.float32)
+    model = Model(np.full((4, 1, 10, 2), 16.0, np.float32), np.array([[0, 1]]), 5, *np.ones((3, 1), np.float32))
+    weights = np.full((4, 1, 2), 50.0, np.float32)
+    noise = rng.normal(0, 1 / np.sqrt(50), (4, 1, 2, 10, 2))
+    residuals = ((true - model.templates)[:, :, None] + noise) * weights[..., None, None]
+    learned = relearn(model, Sums(residuals.astype(np.float32), weights))
+    assert np.diff(learned.mean(axis=(1, 2, 3))).min() > 1
+    same = Sums((noise * weights[..., None, None]).astype(np.float32), weights)
+    learned = relearn(model, same)
+    assert np.abs(learned - learned.mean(axis=0)).max() < 0.1
+
+
+def test_a_unit_without_spikes_keeps_its_template(world):
+    model = model_of(world.waveforms)
+    sums = Sums(np.zeros((1, 3, 2, 20, 4), np.float32), np.zeros((1, 3, 2), np.float32))
+    assert np.array_equal(relearn(model, sums), model.templates)
+    none = Found(*(np.empty(0, kind) for kind in (np.int64, np.int64, *[np.float32] * 4)))
+    assert spreads(none, 2)[0].tolist() == [1, 1]
+    assert noise_gain(none, np.ones(2)) == 1
+    near = nearness(5)
+    assert (near.argmax(axis=1) == np.arange(5)).all()
+
+
+def test_residuals_are_those_of_brute_force(world):
+    model = model_of(world.waveforms)
+    found, _ = match(world.source, cut(world.source, 3001, 10**6, 1), proposals_of(world), model, RULES)
+    left = world.traces.copy()
+    slopes = np.gradient(world.waveforms, axis=1)
+    for sample, unit, fitted, tilt in zip(found.samples, found.units, found.fitted, found.tilts, strict=True):
+        left[sample - 7 : sample + 13] -= fitted * world.waveforms[unit] + tilt * slopes[unit]
+    chosen = np.flatnonzero(found.units == 1)
+    chunks = cut(world.source, 3001, 10**6, 1)
+    means, counts = mean_residuals(world.source, chunks, found, model, chosen, np.zeros(len(chosen), np.int64), 1)
+    for half in (0, 1):
+        windows = [left[s - 7 : s + 13] for s in found.samples[chosen[half::2]]]
+        assert counts[0, half] == len(windows)
+        assert means[0, half] == pytest.approx(np.mean(windows, axis=0), abs=1e-3)
+    axes = np.random.default_rng(0).normal(size=(1, 2, 20, 4)).astype(np.float32)
+    values = projections(world.source, chunks, found, model, chosen, np.zeros(len(chosen), np.int64), axes)
+    expected = [(left[s - 7 : s + 13] * axes[0, i % 2]).sum() for i, s in enumerate(found.samples[chosen])]
+    assert values == pytest.approx(expected, abs=1e-2)
+    assert not list(residuals(world.source, chunks, found, model, np.empty(0, np.int64)))
+
+
+def test_models_can_be_picked_and_empty_templates_have_one_channel(world):
+    model = model_of(world.waveforms).of(np.array([2, 0, 2]))
+    assert len(model) == 3
+    assert np.array_equal(model.templates[0, 0], world.waveforms[2])
+    library = library_of(np.zeros((1, 5, 3), np.float32), np.arange(3)[None], *np.ones((3, 1), np.float32))
+    assert library.widths.tolist() == [1]
