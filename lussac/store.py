@@ -88,6 +88,17 @@ def explained(folder: Path) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def _refusals_explained(folder: Path) -> Iterator[None]:
+    """Turn whatever else the system has against making a folder (a dangling link, a place like /proc) into a `FolderError`."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error, folder):
+            raise
+        raise FolderError(f"{folder} can't be written ({error.strerror}). Choose another folder.") from error
+
+
 def is_disk_full(error: BaseException | None, folder: Path) -> bool:
     """Tell whether an error means that the disk is full, also where a library raised its own error because of it."""
     while error is not None:
@@ -252,8 +263,9 @@ def refuse_foreign(root: Path) -> None:
 def claim(root: Path) -> None:
     """Make the folder ours by our marker; raise FolderError where it isn't and can't become ours."""
     refuse_foreign(root)
-    root.mkdir(parents=True, exist_ok=True)
-    (root / MARKER).write_text(MARKER_TEXT)
+    with _refusals_explained(root):
+        root.mkdir(parents=True, exist_ok=True)
+        (root / MARKER).write_text(MARKER_TEXT)
 
 
 def _lock(root: Path) -> FileIO:
@@ -339,7 +351,7 @@ def scratch_folder(tmp_folder: Path, logs_folder: Path) -> Iterator[Path]:
     """
     remove_scratch(tmp_folder, logs_folder)
     own = _scratch_of(tmp_folder, logs_folder)
-    with explained(tmp_folder):
+    with explained(tmp_folder), _refusals_explained(tmp_folder):
         is_new = not tmp_folder.exists()
         own.mkdir(parents=True)
         if is_new:

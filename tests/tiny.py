@@ -119,7 +119,9 @@ class Command:
     def __init__(self, *arguments, folder):
         self.out, self.err = folder / "stdout.txt", folder / "stderr.txt"
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["commentjson", "lussac.console", *(f"lussac.modules.{name}" for name in modules.names())])
+        context.set_forkserver_preload(
+            ["commentjson", "plotly.graph_objects", "lussac.console", *(f"lussac.modules.{name}" for name in modules.names())]
+        )
         words = [str(word) for word in arguments]
         self.process = context.Process(target=_command, args=(words, str(self.out), str(self.err)))
         self.process.start()

@@ -30,7 +30,7 @@ from lussac.provenance import Provenance, describe_files, read_record
 from lussac.store import Store, refuse_foreign, scratch_folder, write_atomically
 
 PARAMS_FILE, REPORT_FILE = "params.json", "report.html"
-PLOTS_LEVEL = 3
+REPORT_LEVEL = 2
 """From which `logs_level` on a run ends with its report."""
 DEFAULT_OPTIONS, NOTHING_GIVEN = Options(), Given()
 
@@ -70,8 +70,8 @@ def run(
             scratch_folder(folders.tmp_folder, store.root) as scratch,
         ):
             provenance = Provenance(store.root)
-            with _recorded(provenance, log):
-                result = _Run(
+            with _reported(store.root, folders.logs_level, log), _recorded(provenance, log):
+                return _Run(
                     plan=plan,
                     options=options,
                     inputs=inputs,
@@ -82,11 +82,28 @@ def run(
                     log=log,
                     hashes=hashes,
                 ).result()
-            if folders.logs_level >= PLOTS_LEVEL:
-                from lussac.report import write_report  # noqa: PLC0415 - plotly takes a second to import
 
-                write_report(read_record(store.root), store.root / REPORT_FILE)
-            return result
+
+@contextlib.contextmanager
+def _reported(logs_folder: Path, level: int, log: logging.Logger) -> Iterator[None]:
+    """Write the report when the block ends, also by an error; not after Ctrl-C, which leaves no time for it."""
+    try:
+        yield
+    except Exception:
+        _report(logs_folder, level, log)
+        raise
+    _report(logs_folder, level, log)
+
+
+def _report(logs_folder: Path, level: int, log: logging.Logger) -> None:
+    if level < REPORT_LEVEL:
+        return
+    from lussac.report import write_report  # noqa: PLC0415 - plotly takes a second to import
+
+    try:
+        write_report(logs_folder)
+    except Exception:  # a report must neither fail a run nor hide its error
+        log.exception("The report could not be written; `lussac report %s` tries again.", logs_folder)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Whole runs of the command on a tiny recording."""
 
 import json
-import re
 
 import jsonschema
 import pytest
@@ -118,15 +117,3 @@ def test_an_empty_pipeline_gives_the_analyses(case, tmp_path):
     code, out, err = lussac(write_params(tmp_path, case.params({})))
     assert (code, err) == (0, "")
     assert "alpha 8" in out
-
-
-def test_logs_level_3_ends_with_a_report(case, tmp_path):
-    pipeline = {"remove_bad_units": {"all": {"firing_rate": {"min": 14.0}}}, "merge_sortings": {"all": {}}}
-    assert lussac(write_params(tmp_path, case.params(pipeline, logs_level=3)))[0] == 0
-    page = (tmp_path / "logs" / "report.html").read_text()
-    for part in ("01-remove_bad_units.all", "removed", "Units of merged_sorting", "mean_agreement", "8 channels, 12.0 s"):
-        assert part in page
-    assert not re.search(r"<(script|link)[^>]+(src|href)=", page)  # it needs no network
-    code, out, err = lussac("report", tmp_path / "logs", "--output", tmp_path / "copy.html")
-    assert (code, out.strip(), err) == (0, str(tmp_path / "copy.html"), "")
-    assert len((tmp_path / "copy.html").read_text()) > 1_000_000

@@ -172,6 +172,14 @@ def test_a_folder_that_cannot_be_made_is_explained(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("make", [Store, lambda folder: scratch_folder(folder, folder)])
+def test_a_place_where_nothing_can_be_made_is_explained(tmp_path, make):
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    for place in (tmp_path / "dangling", Path("/proc/gone/logs")):
+        with pytest.raises(FolderError, match="can't be written"), make(place):
+            pass
+
+
 def test_disk_full_is_explained_and_the_draft_is_removed(tmp_path):
     with Store(tmp_path / "logs") as store:
         with pytest.raises(FolderError, match="is full"), store.draft(KEY, "01-test.all"):
