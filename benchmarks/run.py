@@ -158,11 +158,12 @@ def best_pipeline() -> Mapping[str, object]:
 
 
 def run_case(name: str, work: Path) -> None:
-    """Run everything on a case; write `results.json` beside it after each method."""
+    """Run everything on a case that has no result yet; write `results.json` beside it after each method."""
     case = (work / name).absolute()
     names = prepare(name, case)
     analyses = {analysis: si.load(case / "sortings" / f"{analysis}.json") for analysis in names}
-    results: dict[str, dict] = {"oracle": dict(oracle(case, analyses.values()))}
+    file = case / "results.json"
+    results = json.loads(file.read_text()) if file.exists() else {"oracle": dict(oracle(case, analyses.values()))}
     methods = {
         **{analysis: lambda sorting=sorting: (sorting, {}) for analysis, sorting in analyses.items()},
         "consensus": lambda: consensus(analyses),
@@ -171,10 +172,11 @@ def run_case(name: str, work: Path) -> None:
         **({"lussac best": lambda: run_lussac(case, case / "best", names, best_pipeline())} if BEST.exists() else {}),
     }
     for method, start in methods.items():
-        sorting, used = start()
-        results[method] = asdict(score(case, sorting)) | used
-        print(name, method, json.dumps(results[method]), flush=True)
-        (case / "results.json").write_text(json.dumps(results, indent=1))
+        if method not in results:
+            sorting, used = start()
+            results[method] = asdict(score(case, sorting)) | used
+            print(name, method, json.dumps(results[method]), flush=True)
+            file.write_text(json.dumps(results, indent=1))
 
 
 COLUMNS = (
