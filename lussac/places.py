@@ -1,5 +1,6 @@
 """Which folder may lie in which: what is written or removed never holds what is read or kept."""
 
+import os
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -14,6 +15,7 @@ class Role(Enum):
     INPUT = "read"
     LOGS = "where the logs go"
     SCRATCH = "scratch space that is removed at the end"
+    CACHE = "written by the preprocessing"
     RESULT = "written by a sorter"
     EXPORT = "written as a whole"
 
@@ -40,6 +42,7 @@ _NEVER_HOLDS: dict[Role, frozenset[Role]] = {
     Role.INPUT: frozenset(),
     Role.LOGS: frozenset({Role.INPUT, Role.SCRATCH}),
     Role.SCRATCH: frozenset(set(Role) - {Role.SCRATCH}),
+    Role.CACHE: frozenset(Role),
     Role.RESULT: frozenset(Role),
     Role.EXPORT: frozenset(Role),
 }
@@ -61,3 +64,15 @@ def is_free(path: Path, marker: str) -> bool:
     if not path.exists():
         return True
     return path.is_dir() and ((path / marker).is_file() or not any(path.iterdir()))
+
+
+def obstacle(place: Place) -> Path | None:
+    """Return what keeps a folder from being written: the nearest file or folder on its path, or None where it can be written.
+
+    A result, an export or a cache that is there already may be finished, and then needs not be written again.
+    """
+    is_there = place.path.is_dir()
+    if place.role is Role.INPUT or (is_there and place.role in (Role.RESULT, Role.EXPORT, Role.CACHE)):
+        return None
+    nearest = next(path for path in (place.path, *place.path.parents) if os.path.exists(path))  # noqa: PTH110 - never raises
+    return None if nearest.is_dir() and os.access(nearest, os.R_OK | os.W_OK | os.X_OK) else nearest

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lussac import analyses, loading, modules, places, preprocessing
-from lussac.errors import InputError, ParamsError, Problem
+from lussac.errors import FolderError, InputError, ParamsError, Problem
 from lussac.jsonc import Document, Keys
 from lussac.modules import EXPORT_MARKER, MERGED
 from lussac.modules.base import Module, ModuleParams
 from lussac.params import Params, check
 from lussac.places import Place, Role
+from lussac.store import refuse_foreign
 from lussac.units import EVERYTHING, REST, Selector
 from lussac.validation import suggestion, validate
 
@@ -242,6 +243,9 @@ def _sortings_problems(drafts: Sequence[_Draft], document: Document, names: Sequ
     for draft in drafts:
         known = [*names, MERGED] if fused else list(names)
         given = draft.raw.get("sortings")
+        if given == []:
+            message = "names no analysis, so that the module would do nothing; leave it out for all of them"
+            yield document.problem((*draft.where, "sortings"), message)
         for index, name in enumerate(given if isinstance(given, list) else ()):
             if name not in known:
                 at = (*draft.where, "sortings", index)
@@ -311,10 +315,12 @@ def _place_problems(params: Params, document: Document, drafts: Sequence[_Draft]
     """Check that no folder that is written or removed holds something that is read or kept."""
     exports = [place for draft in drafts for place in _exports(draft, document.base)]
     folders = params.lussac
+    caches = preprocessing.cache_folders(params.recording.preprocessing, document.base) if params.recording else ()
     every = [
         Place(("lussac", "logs_folder"), folders.logs_folder, Role.LOGS),
         Place(("lussac", "tmp_folder"), folders.tmp_folder, Role.SCRATCH),
         *_inputs(params, document),
+        *(Place(("recording", "preprocessing", key), path, Role.CACHE) for key, path in caches),
         *_sorter_outputs(params, document.base),
         *exports,
     ]
@@ -326,6 +332,21 @@ def _place_problems(params: Params, document: Document, drafts: Sequence[_Draft]
         if not places.is_free(export.path, EXPORT_MARKER):
             message = f"{export.path} exists and was not written by Lussac; remove it, or choose another folder"
             yield document.problem(export.where, message)
+    yield from _unwritable(every, document)
+
+
+def _unwritable(every: Sequence[Place], document: Document) -> Iterator[Problem]:
+    """Check that what will be written can be: who finds out after hours of sorting has lost them."""
+    for place in dict.fromkeys(every):
+        found = places.obstacle(place)
+        if found is not None:
+            what = "may not be written to" if found.is_dir() else "is a file"
+            yield document.problem(place.where, f"{place.path} can't be written, for {found} {what}; choose another folder")
+        elif place.role is Role.LOGS:
+            try:
+                refuse_foreign(place.path)
+            except FolderError as error:
+                yield document.problem(place.where, str(error))
 
 
 def _exports(draft: _Draft, base: Path) -> Iterator[Place]:

@@ -79,7 +79,7 @@ def preprocess(
         name = _step_name(key)
         if name == CACHE:
             source = fingerprint(recording, done, memory)
-            current = _cached(current, base / Path(_cache_folder(arguments)).expanduser(), source, jobs or {}, log)
+            current = _cached(current, _in_base(base, _cache_folder(arguments)), source, jobs or {}, log)
             continue
         done[key] = arguments
         try:
@@ -155,6 +155,17 @@ def _cached(recording: BaseRecording, folder: Path, source: str, jobs: Mapping[s
         log.info("The recording or its preprocessing has changed: %s is written anew.", folder)
     write_binary(recording, folder, jobs, extra={CACHE_MARKER: mark})
     return read_binary(folder)
+
+
+def cache_folders(steps: Steps, base: Path) -> Iterator[tuple[str, Path]]:
+    """Return the folders that preprocessing steps write to, each with the key of its step."""
+    for key, arguments in steps.items():
+        if _step_name(key) == CACHE and (folder := _cache_folder(arguments)):
+            yield key, _in_base(base, folder)
+
+
+def _in_base(base: Path, folder: str) -> Path:
+    return base / Path(folder).expanduser()
 
 
 def _cache_folder(arguments: object) -> str:

@@ -1,8 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from lussac.places import Place, Role, conflicts, is_free
+from lussac.places import Place, Role, conflicts, is_free, obstacle
 
 
 def place(path: str, role: Role) -> Place:
@@ -69,3 +70,22 @@ def test_a_folder_is_free_that_is_missing_empty_or_ours(tmp_path: Path) -> None:
     assert not is_free(folder / "file", "MARK")
     (folder / "MARK").write_text("")
     assert is_free(folder, "MARK")
+
+
+def test_a_file_is_in_the_way_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for role in set(Role) - {Role.INPUT}:
+        assert obstacle(Place((), tmp_path / "file/a/b", role)) == tmp_path / "file"
+        assert obstacle(Place((), tmp_path / "a/b", role)) is None
+        assert obstacle(Place((), tmp_path, role)) is None
+    assert obstacle(Place((), tmp_path / "file", Role.INPUT)) is None
+
+
+def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    done.mkdir(mode=0o500)
+    if os.access(done, os.W_OK):
+        pytest.skip("this user may write everywhere")
+    assert obstacle(Place((), done / "a/b", Role.EXPORT)) == done
+    assert obstacle(Place((), done, Role.LOGS)) == done
+    assert obstacle(Place((), done, Role.RESULT)) is None

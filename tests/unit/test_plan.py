@@ -197,6 +197,10 @@ def test_names_in_sortings(folder: Path) -> None:
     )
 
 
+def test_a_module_on_no_analysis_would_do_nothing(folder: Path) -> None:
+    assert "names no analysis" in one_problem(folder, sections({"align_units": {"all": {"sortings": []}}}))
+
+
 def test_the_merged_sorting_has_a_name_after_it_is_made(folder: Path) -> None:
     limited = {"all": {"sortings": ["merged_sorting"]}}
     assert "there is no analysis 'merged_sorting'" in one_problem(folder, sections({"align_units": limited}))
@@ -267,6 +271,21 @@ def test_an_analysis_that_is_none(folder: Path) -> None:
 def test_folders_do_not_hold_what_they_must_not(folder: Path, lussac: Mapping[str, str], path: str) -> None:
     found = problems(folder, sections(lussac=lussac, spike_sorting={"a": {"sorter_name": "simple"}}))
     assert all(one.startswith(path) for one in found), found
+
+
+def test_what_is_written_can_be(folder: Path) -> None:
+    (folder / "file").touch()
+    (folder / "mine").mkdir()
+    (folder / "mine/notes.txt").touch()
+    content = sections(
+        {"export_to_phy": {"all": {"path": "file/phy"}}},
+        recording={**RECORDING, "preprocessing": {"cache": "file/cache"}},
+        spike_sorting={"a": {"sorter_name": "simple", "sorter_params": {"output_folder": "file/a"}}},
+    )
+    content["lussac"] |= {"logs_folder": "mine", "tmp_folder": "file"}
+    found = problems(folder, content)
+    assert len([one for one in found if one.endswith("is a file; choose another folder")]) == 4, found
+    assert any(one.startswith("lussac.logs_folder: ") and "didn't make" in one for one in found), found
 
 
 def test_the_params_themselves_are_an_input(folder: Path) -> None:
