@@ -324,7 +324,8 @@ def choose(units: Mapping[int, tuple[str, Train]], scoring: Scoring) -> Choice:
     votes = list(found_by.values())
     for min_votes in range(2, len(votes) + 1):
         agreed = scoring.consensus(votes, min_votes)
-        choices.append(Choice(agreed, (), min_votes, scoring.score(agreed, votes, votes=2)))
+        if len(agreed):
+            choices.append(Choice(agreed, (), min_votes, scoring.score(agreed, votes, votes=2)))
     return max(choices, key=lambda choice: choice.score)
 
 

@@ -70,6 +70,13 @@ def test_violations_lower_the_score_but_a_single_one_proves_nothing():
     assert SCORING.score(many, [train]) < SCORING.score(one, [train])
 
 
+def test_nothing_is_never_the_best():
+    bad = [union([spaced(300, seed), spaced(300, seed) + 15]) for seed in range(3)]
+    best = choose(dict(enumerate(zip("abc", bad, strict=True))), SCORING)
+    assert best.score < 0
+    assert len(best.train) > 0
+
+
 def test_a_consensus_has_no_doublets():
     train = spaced(20)
     doubled = union([train, train + 5])
