@@ -163,8 +163,21 @@ def places(sortings: Sortings, folder: Path, context: Context) -> dict[str, Path
 
 def without_empty(sorting: BaseSorting) -> BaseSorting:
     """Return a sorting of the units that have spikes."""
-    counts = np.bincount(sorting.to_spike_vector()["unit_index"], minlength=sorting.get_num_units())
-    return keep(sorting, [unit for unit, spikes in zip(unit_ids(sorting), counts, strict=True) if spikes])
+    return _with_some(sorting, np.ones(len(sorting.to_spike_vector()), dtype=bool))
+
+
+def with_waveforms(name: str, sorting: BaseSorting, extraction: WaveformExtraction, context: Context) -> BaseSorting:
+    """Return a sorting of the units that have a spike whose whole waveform lies in the recording."""
+    found = _with_some(sorting, context.traces.random_spikes("", sorting, extraction, context.seed))
+    lost = [unit for unit in unit_ids(without_empty(sorting)) if unit not in unit_ids(found)]
+    if lost:
+        context.log.warning("%s: units %s are left out: no spike is far enough from the ends of the recording.", name, lost)
+    return found
+
+
+def _with_some(sorting: BaseSorting, spikes: NDArray[np.bool_]) -> BaseSorting:
+    counts = np.bincount(sorting.to_spike_vector()["unit_index"][spikes], minlength=sorting.get_num_units())
+    return keep(sorting, [unit for unit, some in zip(unit_ids(sorting), counts.tolist(), strict=True) if some])
 
 
 def measured(sorting: BaseSorting, extraction: ExportExtraction, context: Context) -> Measured:

@@ -19,7 +19,7 @@ from lussac.recording import timeline
 from lussac.sortings import build, categories, properties, trains, unit_ids
 from lussac.units import Selector
 
-CONTAMINATION = "lussac_contamination"
+CONTAMINATION, UNIT = "lussac_contamination", "lussac_unit"
 COLUMN_PREFIX = "lussac_"
 
 
@@ -75,7 +75,9 @@ def _write(sorting: BaseSorting, folder: Path, params: Params, context: Context)
     options, extraction = params.export_params, params.wvf_extraction
     if options.sparsity is not None:
         extraction = extraction.model_copy(update={"sparsity": options.sparsity})
-    exported = _with_contamination(export.without_empty(sorting), params.estimate_contamination, context)
+    exported = export.without_empty(sorting)
+    exported.set_property(UNIT, exported.unit_ids)
+    exported = _with_contamination(exported, params.estimate_contamination, context)
     units = export.measured(exported, extraction, context)
     target = _analyzer(units, options, context)
     if options.compute_amplitudes:
@@ -83,6 +85,8 @@ def _write(sorting: BaseSorting, folder: Path, params: Params, context: Context)
     columns = [key for key in properties(exported) if key.startswith(COLUMN_PREFIX) or key in options.additional_properties]
     choices = options.model_dump(exclude={"sparsity", "additional_properties", "copy_binary", "dtype"})
     export_to_phy(target, folder, copy_binary=False, additional_properties=columns, **choices, **export.jobs(context))
+    if exported.unit_ids.dtype.kind == "U":  # read_phy takes ids of units to be numbers
+        (folder / "cluster_si_unit_ids.tsv").unlink()
     (folder / "params.py").write_text(_phy_params(folder, options, context), encoding="utf-8")
 
 

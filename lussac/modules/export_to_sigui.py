@@ -51,16 +51,18 @@ class Params(ModuleParams):
 
 def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
     """Write each analysis; the sortings stay as they are."""
-    if not export.places(sortings, params.path, context):
+    extraction = params.wvf_extraction
+    shown = {name: export.with_waveforms(name, sorting, extraction, context) for name, sorting in sortings.items()}
+    if not export.places(shown, params.path, context):
         return Outcome(sortings=sortings)
     with export.published(params.path, context) as folder:
-        for name, place in export.places(sortings, folder, context).items():
-            _write(sortings[name], place, params, context)
+        for name, place in export.places(shown, folder, context).items():
+            _write(shown[name], place, params, context)
     return Outcome(sortings=sortings, exports=(params.path,))
 
 
 def _write(sorting: BaseSorting, folder: Path, params: Params, context: Context) -> None:
-    units = export.measured(export.without_empty(sorting), params.wvf_extraction, context)
+    units = export.measured(sorting, params.wvf_extraction, context)
     target = export.analyzer(units, context, folder)
     export.attach_waveforms(target, units, context)
     export.attach_templates(target, units)

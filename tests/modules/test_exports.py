@@ -274,3 +274,20 @@ def test_a_path_is_needed():
     for module in (export_to_phy, export_to_sigui):
         with pytest.raises(ValidationError, match="path"):
             module.Params.model_validate({})
+
+
+@pytest.mark.parametrize("units", [{1: [3]}, {1: [3], 2: [60_000, 60_100]}, {"x": [60_000]}])
+def test_phy_shows_units_without_a_template_and_names(make_context, case, tmp_path, units):
+    recording, _ = case
+    export(export_to_phy.MODULE, make_context(recording), {"a": sorting_of(units, (120_000,))}, tmp_path / "out")
+    assert [train[0].tolist() for train in trains_of(read_phy(tmp_path / "out")).values()] == list(units.values())
+    assert column(tmp_path / "out", "lussac_unit") == [str(unit) for unit in units]
+
+
+def test_the_gui_shows_no_units_without_a_template(make_context, case, tmp_path, caplog):
+    recording, _ = case
+    sortings = {"a": sorting_of({1: [3], 2: [60_000]}, (120_000,)), "b": sorting_of({1: [119_999]}, (120_000,))}
+    export(export_to_sigui.MODULE, make_context(recording), sortings, tmp_path / "out")
+    assert load_sorting_analyzer(tmp_path / "out" / "a").unit_ids.tolist() == [2]
+    assert not (tmp_path / "out" / "b").exists()
+    assert "a: units [1] are left out" in caplog.text
