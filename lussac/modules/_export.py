@@ -1,13 +1,9 @@
-"""What the exports share: folders that appear at once and whole, and analyzers filled from templates that are known already."""
+"""What the exports share: analyzers that are filled from templates that are known already."""
 
-import contextlib
 import json
-import os
-import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,18 +25,12 @@ from spikeinterface.preprocessing import gaussian_filter
 from lussac import quality
 from lussac.algorithms.templates import PeakSign
 from lussac.bandpass import cutoffs
-from lussac.errors import FolderError
-from lussac.modules import EXPORT_MARKER
 from lussac.modules.base import Context, Sortings
 from lussac.params import Count, Micrometers, Strict, WaveformExtraction
 from lussac.sortings import keep, unit_ids
 from lussac.spikes import Spikes
 from lussac.traces import Templates
 from lussac.waveforms import save_waveforms
-
-MARKER_TEXT = "Lussac wrote this folder and may replace it. Its content: {seed:016x}\n"
-UNIMPORTANT = ("phy.log",)
-"""What Phy writes when it is only looked at, besides hidden files."""
 
 
 class Sparsity(Strict):
@@ -92,65 +82,6 @@ class Measured:
     sparsity: ChannelSparsity
     main_channels: NDArray[np.int64]
     shifts: NDArray[np.int64]
-
-
-@contextlib.contextmanager
-def published(target: Path, context: Context) -> Iterator[Path]:
-    """Give a folder to make and to write to, which takes its place under its name only when all is written.
-
-    Parameters
-    ----------
-    target
-        Where it shall be. A folder that is there already is replaced if Lussac wrote it; one that was edited since is kept under
-        another name.
-    context
-        Its seed, which stands for all that the export depends on, is written into the marker.
-
-    Raises
-    ------
-    FolderError
-        There is something else at this place.
-    """
-    refuse_foreign(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside, old = (target.with_name(f".{target.name}.{state}-export") for state in ("unfinished", "replaced"))
-    _remove(beside, old)  # left by a run that was killed
-    try:
-        yield beside
-        (beside / EXPORT_MARKER).write_text(MARKER_TEXT.format(seed=context.seed), encoding="utf-8")
-        if is_edited(target):
-            kept = next(name for number in count(1) if not (name := target.with_name(f"{target.name}.edited-{number}")).exists())
-            context.log.warning("%s was edited since it was exported: it is kept as %s.", target, kept)
-            target.rename(kept)
-        elif target.exists():
-            target.rename(old)
-        beside.rename(target)
-    finally:
-        _remove(beside, old)
-
-
-def is_edited(target: Path) -> bool:
-    """Tell whether a file of an export was written after its marker, which comes last."""
-    marker = target / EXPORT_MARKER
-    if not marker.is_file():
-        return False
-    files = (file for file in target.rglob("*") if file.is_file() and file.name not in UNIMPORTANT)
-    shown = (file for file in files if not any(part.startswith(".") for part in file.relative_to(target).parts))
-    return any(file.stat().st_mtime_ns > marker.stat().st_mtime_ns for file in shown)
-
-
-def _remove(*folders: Path) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def refuse_foreign(target: Path) -> None:
-    """Raise FolderError where a folder holds something that Lussac did not write."""
-    ours = (target / EXPORT_MARKER).is_file()
-    if target.is_dir() and (ours or not any(target.iterdir())):
-        return
-    if os.path.lexists(target):
-        raise FolderError(f"{target} exists and is not an export of Lussac. Give another path, or move it away.")
 
 
 def places(sortings: Sortings, folder: Path, context: Context) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from lussac.algorithms.contamination import contamination
 from lussac.bandpass import read, stretches
 from lussac.modules import _export as export
 from lussac.modules._export import ExportExtraction, Measured, Sparsity
+from lussac.modules._published import published
 from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
 from lussac.params import AbsolutePath, Periods, Strict
 from lussac.recording import timeline
@@ -63,7 +64,7 @@ def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
     """Write each analysis; the sortings stay as they are."""
     if not export.places(sortings, params.path, context):
         return Outcome(sortings=sortings)
-    with export.published(params.path, context) as folder:
+    with published(params.path, context) as folder:
         for name, place in export.places(sortings, folder, context).items():
             _write(sortings[name], place, params, context)
     return Outcome(sortings=sortings, exports=(params.path,))

@@ -7,6 +7,7 @@ from spikeinterface.core import BaseSorting
 
 from lussac.modules import _export as export
 from lussac.modules._export import ExportExtraction
+from lussac.modules._published import published
 from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
 from lussac.params import AbsolutePath, Count, Strict
 
@@ -55,7 +56,7 @@ def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
     shown = {name: export.with_waveforms(name, sorting, extraction, context) for name, sorting in sortings.items()}
     if not export.places(shown, params.path, context):
         return Outcome(sortings=sortings)
-    with export.published(params.path, context) as folder:
+    with published(params.path, context) as folder:
         for name, place in export.places(shown, folder, context).items():
             _write(shown[name], place, params, context)
     return Outcome(sortings=sortings, exports=(params.path,))
