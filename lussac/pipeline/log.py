@@ -25,16 +25,15 @@ def session_log() -> Iterator[tuple[logging.Logger, Callable[[Path], contextlib.
 
     @contextlib.contextmanager
     def write_to(file: Path) -> Iterator[None]:
-        handler = _file_handler(file)
-        early.setTarget(handler)
-        early.flush()
-        logger.removeHandler(early)
-        logger.addHandler(handler)
-        try:
-            yield
-        finally:
-            logger.removeHandler(handler)
-            handler.close()
+        with _written_to(file) as handler:
+            early.setTarget(handler)
+            early.flush()
+            logger.removeHandler(early)
+            logger.addHandler(handler)
+            try:
+                yield
+            finally:
+                logger.removeHandler(handler)
 
     try:
         yield logger, write_to
@@ -45,22 +44,28 @@ def session_log() -> Iterator[tuple[logging.Logger, Callable[[Path], contextlib.
         logger.setLevel(level)
 
 
-def _file_handler(file: Path) -> logging.Handler:
-    handler = logging.FileHandler(file, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(FORMAT))
-    return handler
-
-
 @contextlib.contextmanager
 def step_log(log: logging.Logger, file: Path) -> Iterator[None]:
     """Write what is logged during a pass to a file of its own too."""
-    handler = _file_handler(file)
-    log.addHandler(handler)
+    with _written_to(file) as handler:
+        log.addHandler(handler)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _written_to(file: Path) -> Iterator[logging.Handler]:
+    """Give a handler that writes to a file while its disk has room: a full disk ends the run by an error of its own."""
+    handler = logging.FileHandler(file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # noqa: ARG005
     try:
-        yield
+        yield handler
     finally:
-        log.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):
+            handler.close()
 
 
 @contextlib.contextmanager

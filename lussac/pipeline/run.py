@@ -17,7 +17,7 @@ from spikeinterface.core.job_tools import fix_job_kwargs
 from lussac import __version__, preprocessing
 from lussac import recording as rec
 from lussac import sortings as srt
-from lussac.errors import InterruptedRunError, LussacError, SorterError
+from lussac.errors import FolderError, InterruptedRunError, LussacError, SorterError
 from lussac.modules.base import Sortings
 from lussac.pipeline.inputs import HASHES_FILE, Inputs, input_files, read_hashes, read_inputs
 from lussac.pipeline.log import LOG_FILE, library_warnings, session_log
@@ -89,6 +89,8 @@ def _reported(logs_folder: Path, level: int, log: logging.Logger) -> Iterator[No
     """Write the report when the block ends, also by an error; not after Ctrl-C, which leaves no time for it."""
     try:
         yield
+    except FolderError:
+        raise  # where nothing can be written
     except Exception:
         _report(logs_folder, level, log)
         raise

@@ -133,7 +133,7 @@ def test_a_probe_of_another_recording(refused, case, tmp_path):
 
 def test_a_probe_file_that_is_none(refused, case, tmp_path):
     (tmp_path / "probe.json").write_text("[]")
-    assert "can't be read" in refused(change(case.params(DUPLICATES), ("recording", "probe_file"), str(tmp_path / "probe.json")))
+    assert "The probe file" in refused(change(case.params(DUPLICATES), ("recording", "probe_file"), str(tmp_path / "probe.json")))
 
 
 def test_sampling_rates_that_differ(refused, case, tmp_path):
@@ -208,8 +208,9 @@ def test_a_full_disk(case, tmp_path, small_disk, capsys, where):
     with (small_disk / "filling").open("wb") as stream:
         stream.write(bytes(shutil.disk_usage(small_disk).free - 60_000))
     file = write_params(tmp_path, content)
-    assert main([str(file)]) == 2
+    code = main([str(file)])
     err = capsys.readouterr().err
+    assert code == 2, err
     assert "is full" in err
     assert "Traceback" not in err
     assert not list((small_disk / "x").rglob("*.npy"))
