@@ -1,8 +1,7 @@
 """Ground-truth cases with what real recordings have: drift, bursts of shrinking spikes, neurons that fire together.
 
-    python benchmarks/cases.py generate CASE DIR        recording.dat, probe.json, info.json, sortings/gt.json (the same bytes every time)
-    python benchmarks/cases.py imitate DIR COUNT        analyses imitated from the truth, with the faults that sorters have
-    python benchmarks/cases.py sort DIR SORTER...       runs sorters of this environment on the case
+    python benchmarks/cases.py generate CASE DIR      recording.dat, probe.json, info.json, sortings/gt.json (same bytes every time)
+    python benchmarks/cases.py sort DIR SORTER...     runs sorters of this environment on the case
 
 A case is a row of CASES. A recording is made and written second by second: its length costs no memory.
 """
@@ -16,7 +15,12 @@ from pathlib import Path
 
 import numba
 import numpy as np
+import probeinterface
+import spikeinterface.core as si
+import spikeinterface.extractors as se
+import spikeinterface.sorters as ss
 from numpy.typing import NDArray
+from spikeinterface.core.generate import generate_templates, generate_unit_locations
 
 RATE = 30_000.0
 GAIN = 0.195
@@ -80,14 +84,14 @@ class Spikes:
 
 
 def refractory_train(rng: np.random.Generator, rate: float, seconds: float, dead_time: float = 0.002) -> NDArray[np.float64]:
-    """Times in seconds of a Poisson train with a dead time."""
+    """Draw a Poisson train with a dead time: times in seconds."""
     count = int(seconds * rate + 6 * np.sqrt(seconds * rate) + 10)
     times = np.cumsum(rng.exponential(1 / rate - dead_time if rate < 1 / dead_time else 1e-4, count) + dead_time)
     return times[times < seconds]
 
 
 def bursting_train(rng: np.random.Generator, rate: float, seconds: float) -> NDArray[np.float64]:
-    """Times in seconds of bursts of 1 to 6 spikes, 3 to 8 ms apart."""
+    """Draw bursts of 1 to 6 spikes, 3 to 8 ms apart: times in seconds."""
     starts = refractory_train(rng, rate / 3, seconds, 0.06 if rate < 30 else 0.04)
     sizes = rng.integers(1, 7, len(starts))
     bursts = [
@@ -157,8 +161,6 @@ def make_templates(
     case: Case, probe_positions: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Templates (drift step, neuron, jitter, sample, channel) in uV, and the neurons' positions."""
-    from spikeinterface.core.generate import generate_templates, generate_unit_locations
-
     seed = int(rng.integers(1 << 31))
     alpha = np.clip(rng.lognormal(np.log(180), 0.75, case.neurons), 30, 900)
     positions = generate_unit_locations(
@@ -186,7 +188,7 @@ def _inject(traces, start, samples, neurons, amplitudes, jitters, steps, templat
 
 
 def seconds_of(case: Case, spikes: Spikes, templates: NDArray[np.float32]) -> Iterator[NDArray[np.int16]]:
-    """The recording, second by second, as it is written: int16 in steps of GAIN uV."""
+    """Yield the recording second by second as it is written: int16 in steps of GAIN uV."""
     before = int(MS_BEFORE * RATE / 1e3)
     margin = templates.shape[3]
     moved = displacement(case, spikes.samples / RATE)
@@ -197,10 +199,8 @@ def seconds_of(case: Case, spikes: Spikes, templates: NDArray[np.float32]) -> It
         traces = NOISE_UV * (rng.standard_normal((int(RATE), case.channels), dtype=np.float32) @ mixing)
         first, last = np.searchsorted(spikes.samples, [start - margin, start + int(RATE) + margin])
         chosen = slice(first, last)
-        _inject(
-            traces, start, spikes.samples[chosen], spikes.neurons[chosen], spikes.amplitudes[chosen], spikes.jitters[chosen], steps[chosen],
-            templates, before,
-        )  # fmt: skip
+        own = (array[chosen] for array in (spikes.samples, spikes.neurons, spikes.amplitudes, spikes.jitters, steps))
+        _inject(traces, start, *own, templates, before)
         yield np.clip(np.round(traces / GAIN), -32768, 32767).astype(np.int16)
 
 
@@ -211,10 +211,8 @@ def spatial_mixing(channels: int) -> NDArray[np.float32]:
     return (mixing / np.linalg.norm(mixing, axis=0)).astype(np.float32)
 
 
-def make_probe(channels: int):  # noqa: ANN201
+def make_probe(channels: int) -> probeinterface.Probe:
     """Two staggered columns of square contacts."""
-    import probeinterface
-
     probe = probeinterface.generate_multi_columns_probe(
         num_columns=2, num_contact_per_column=channels // 2, xpitch=32, ypitch=20, y_shift_per_column=[0, 10],
         contact_shapes="square", contact_shape_params={"width": 12},
@@ -225,8 +223,6 @@ def make_probe(channels: int):  # noqa: ANN201
 
 def write_sorting(folder: Path, name: str, samples: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
     """Write a sorting as npz with the SpikeInterface json that names it."""
-    import spikeinterface.core as si
-
     file = (folder / "sortings" / f"{name}.npz").absolute()
     file.parent.mkdir(parents=True, exist_ok=True)
     order = np.argsort(samples, kind="stable")
@@ -241,8 +237,6 @@ def write_sorting(folder: Path, name: str, samples: NDArray[np.int64], labels: N
 
 def generate(name: str, folder: Path) -> None:
     """Write a case."""
-    import probeinterface
-
     case = CASES[name]
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([case.seed, 0])
@@ -256,19 +250,22 @@ def generate(name: str, folder: Path) -> None:
     write_sorting(folder, "gt", spikes.samples, spikes.neurons)
     middle = templates[templates.shape[0] // 2, :, 0]
     info = {
-        "num_channels": case.channels, "num_units": case.neurons, "duration": case.seconds, "seed": case.seed, "fs": RATE, "gain": GAIN,
-        "n_spikes": len(spikes.samples), "case": asdict(case), "peaks_uv": [round(float(p), 1) for p in np.abs(middle).max(axis=(1, 2))],
-    }  # fmt: skip
+        "num_channels": case.channels,
+        "num_units": case.neurons,
+        "duration": case.seconds,
+        "seed": case.seed,
+        "fs": RATE,
+        "gain": GAIN,
+        "n_spikes": len(spikes.samples),
+        "case": asdict(case),
+        "peaks_uv": [round(float(peak), 1) for peak in np.abs(middle).max(axis=(1, 2))],
+    }
     (folder / "info.json").write_text(json.dumps(info))
     np.savez_compressed(folder / "truth.npz", amplitudes=spikes.amplitudes, positions=positions, templates=middle)
 
 
 def sort(folder: Path, sorters: list[str]) -> None:
     """Run sorters with their defaults."""
-    import probeinterface
-    import spikeinterface.extractors as se
-    import spikeinterface.sorters as ss
-
     info = json.loads((folder / "info.json").read_text())
     recording = se.BinaryRecordingExtractor(
         file_paths=[folder / "recording.dat"], sampling_frequency=info["fs"], num_channels=info["num_channels"], dtype="int16",

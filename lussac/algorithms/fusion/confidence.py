@@ -15,6 +15,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 AGREES = 0.5
+WIDE, NARROW = 1.5, 0.5
+COEFFICIENTS, INTERCEPT = (3.25, 2.27, -0.33, -0.09, 0.25), -4.56
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,35 +25,23 @@ class Evidence:
 
     Parameters
     ----------
-    spikes
-        Number of spikes.
     agreement, second_agreement
         Spikes in common over spikes of either, with the best unit of any analysis, and with the best unit of any other analysis.
-    analyses
-        Number of analyses with a unit that has at least half of the spikes of either in common.
     snr
         Largest deflection of the mean waveform in standard deviations of the channel's noise.
     detectability
         Norm of the mean waveform in standard deviations of the noise along it: how far spikes are from no spikes.
     spread
         Standard deviation of the amplitudes over that expected from noise alone: 1 for a neuron whose spikes are all alike.
-    fit
-        Share of the energy at the unit's spikes, noise apart, that its template explains, from both halves of the spikes.
-    gain
-        Mean share of the gain that a perfect spike would bring.
     contamination
         Estimated share of foreign spikes from violations of the refractory period.
     """
 
-    spikes: Floats
     agreement: Floats
     second_agreement: Floats
-    analyses: Floats
     snr: Floats
     detectability: Floats
     spread: Floats
-    fit: Floats
-    gain: Floats
     contamination: Floats
 
     def table(self) -> dict[str, Floats]:
@@ -103,34 +93,32 @@ def gather(state: State, candidates: Candidates, window: int, refractory: tuple[
     by_analysis = [each[:, candidates.analyses == analysis].max(axis=1, initial=0.0) for analysis in analyses]
     agreement = np.sort(np.stack(by_analysis, axis=1), axis=1)[:, ::-1]
     halves, _ = overall(*halves_of(state.used, state.sums))
-    templates = halves.mean(axis=1)
     energies = np.maximum((halves[:, 0] * halves[:, 1]).sum(axis=(1, 2)), 1.0).astype(np.float64)
-    _, below, above = spreads(state.found, len(trains))
     norms = np.sqrt(energies) / state.noise
-    used = (state.used.templates**2).sum(axis=(2, 3)).mean(axis=0)
-    gains = np.bincount(state.found.units, weights=state.found.gains, minlength=len(trains)) / np.maximum(trains.counts, 1)
+    _, below, above = spreads(state.found, len(trains))
     return Evidence(
-        spikes=trains.counts.astype(np.float64), agreement=agreement[:, 0], second_agreement=agreement[:, 1],
-        analyses=(agreement >= AGREES).sum(axis=1).astype(np.float64), snr=np.abs(templates).max(axis=(1, 2)).astype(np.float64),
-        detectability=norms, spread=(below + above) / 2 * norms, fit=_fits(state), gain=gains / np.maximum(used, 1e-3),
+        agreement=agreement[:, 0],
+        second_agreement=agreement[:, 1],
+        snr=np.abs(halves.mean(axis=1)).max(axis=(1, 2)).astype(np.float64),
+        detectability=norms,
+        spread=(below + above) / 2 * norms,
         contamination=np.array([contamination(trains[u], *refractory, duration) for u in range(len(trains))]),
-    )  # fmt: skip
-
-
-def _fits(state: State) -> Floats:
-    """Energy of the template over that of the mean waveform with all other spikes subtracted."""
-    weights = state.sums.weights
-    residuals = state.sums.residuals / np.maximum(weights, 1e-6)[..., None, None]
-    left = np.einsum("busc,busc->bu", residuals[:, :, 0], residuals[:, :, 1])
-    share = weights.sum(axis=2) / np.maximum(weights.sum(axis=(0, 2)), 1e-6)
-    energy = np.maximum((state.used.templates**2).sum(axis=(2, 3)), 1e-3)
-    return np.asarray(1 - (share * np.maximum(left, 0) / energy).sum(axis=0), dtype=np.float64)
+    )
 
 
 def confidence(evidence: Evidence) -> Floats:
     """Return the probability that a unit is right: at least 0.8 of the spikes of it or of its neuron are the same.
 
-    A logistic regression on ground-truth cases with the outputs of real sorters (benchmarks/).
+    A logistic regression on generated recordings with drift, bursts and overlaps, and the outputs of four sorters on them
+    (benchmarks/cases.py): agreement counts for a unit, amplitudes that vary more or less than noise lets them against it.
     """
-    features = np.stack([evidence.agreement, evidence.second_agreement, np.log(np.maximum(evidence.detectability, 1.0))], axis=1)
-    return np.asarray(1 / (1 + np.exp(-(features @ np.array([6.0, 4.0, 0.5]) - 5.0))))
+    spread = np.log(np.maximum(evidence.spread, 0.1))
+    features = (
+        evidence.agreement,
+        evidence.second_agreement,
+        np.maximum(spread - np.log(WIDE), 0),
+        np.maximum(np.log(NARROW) - spread, 0),
+        np.log(np.maximum(evidence.detectability, 1)),
+    )
+    logit = INTERCEPT + np.tensordot(COEFFICIENTS, np.stack(features), axes=1)
+    return np.asarray(1 / (1 + np.exp(-logit)))
