@@ -1,6 +1,6 @@
 """Ground-truth cases with what real recordings have: drift, bursts of shrinking spikes, neurons that fire together.
 
-    python benchmarks/cases.py generate CASE DIR      recording.dat, probe.json, info.json, sortings/gt.json (same bytes every time)
+    python benchmarks/cases.py generate CASE DIR      recording.dat, probe.json, info.json, sortings/gt.json (always the same)
     python benchmarks/cases.py sort DIR SORTER...     runs sorters of this environment on the case
 
 A case is a row of CASES. A recording is made and written second by second: its length costs no memory.
