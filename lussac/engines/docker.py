@@ -180,7 +180,15 @@ class DockerEngine:
 
 
 def binds(client: docker.DockerClient, job: Job) -> list[Bind]:
-    """Return the mounts of a job as the daemon's machine knows them; one inside another comes after it."""
+    """Return the mounts of a job as the daemon's machine knows them; one inside another comes after it.
+
+    Raises
+    ------
+    EngineError
+        If a folder doesn't exist, which podman would make without a word, or is unknown there.
+    """
+    if missing := [mount.source for mount in job.mounts if not mount.source.exists()]:
+        raise EngineError(f"{missing[0]} doesn't exist. Was it removed while sorters were running?")
     known = places(client, job.source(OUT))
     subpaths = known is not None and _api_version(client) >= SUBPATHS_SINCE
     return [bind(known, mount, subpaths=subpaths) for mount in sorted(job.mounts, key=lambda mount: mount.target)]
