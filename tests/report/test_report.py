@@ -1,0 +1,185 @@
+"""The report of real runs, and of logs as runs leave them when all doesn't go well."""
+
+import csv
+import json
+import re
+import shutil
+
+import pytest
+from tiny import lussac, write_params
+
+from lussac import sortings as srt
+from lussac.errors import InputError
+from lussac.report import DECISIONS_FILE, REPORT_FILE, UNITS_FILE, write_report
+
+from .conftest import NASTY
+
+PIPELINE = {
+    "remove_bad_units": {"all": {"firing_rate": {"min": 8.0}, "amplitude": {"min": 0.0}}},
+    "merge_sortings": {"all": {}},
+    "remove_bad_units_2": {"all": {"SNR": {"min": 0.0}}},
+}
+
+
+def rows(file):
+    with file.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def content(page):
+    """Return what the page holds as data."""
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)[1])
+
+
+@pytest.fixture(scope="module")
+def finished(case, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    code, _, err = lussac(write_params(folder, case.params(PIPELINE)))
+    assert (code, err) == (0, "")
+    return folder / "logs"
+
+
+def test_a_run_ends_with_its_report(finished):
+    merged = srt.load(next((finished / "steps").glob("03-*")) / "sortings" / "merged_sorting")
+    assert merged.get_num_units() > 0
+    table = rows(finished / UNITS_FILE)
+    assert [row["unit"] for row in table] == [str(unit) for unit in merged.unit_ids]
+    assert [int(row["spikes"]) for row in table] == list(merged.count_num_spikes_per_unit().values())
+    for row in table:
+        assert float(row["firing_rate"]) == pytest.approx(int(row["spikes"]) / 12.0)
+        assert float(row["SNR"]) >= 0
+        members = json.loads(row["members"])
+        assert {member["sorting"] for member in members} <= {"alpha", "beta", "gamma"}
+        assert all(0.5 < member["agreement"] <= 1 for member in members)
+
+
+def test_all_decisions_are_in_one_table(finished):
+    lines = [line for file in sorted((finished / "steps").glob("*/decisions.jsonl")) for line in file.read_text().splitlines()]
+    table = rows(finished / DECISIONS_FILE)
+    assert [row["reason"] for row in table] == [json.loads(line)["reason"] for line in lines]
+    removed = [row for row in table if row["step"].startswith("01-") and row["action"] == "removed"]
+    assert removed
+    assert all("firing_rate" in row["reason"] and float(row["value_firing_rate"]) < 8 for row in removed)
+
+
+def test_the_page_needs_no_other_file_and_is_small(finished):
+    page = (finished / REPORT_FILE).read_text()
+    assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=\"(?!data:)", page)
+    assert "<!--=" not in page
+    assert len(page.encode()) < 6e6
+    shown = content(finished / REPORT_FILE)
+    assert [step["label"] for step in shown["steps"]] == [
+        "01-remove_bad_units.all",
+        "02-merge_sortings.all",
+        "03-remove_bad_units_2.all",
+    ]
+    assert shown["analyses"] == ["alpha", "beta", "gamma"]
+    assert shown["missing"] == []
+    assert shown["curves"]["auto"][0][0] == 0
+    assert sum(shown["curves"]["intervals"][0]) <= shown["units"][0]["spikes"]
+
+
+def test_the_units_that_a_merge_took_flow_into_it(finished):
+    flow = [link for link in content(finished / REPORT_FILE)["flow"] if "merge_sortings" in link["target"]]
+    into = [link for link in flow if link["target"].startswith("merged_sorting")]
+    assert [link["source"] for link in into] == [f"{name}, 01-remove_bad_units.all" for name in ("alpha", "beta", "gamma")]
+    members = [member for unit in content(finished / REPORT_FILE)["units"] for member in unit["members"]]
+    assert sum(link["units"] for link in into) == len(members)
+
+
+def test_the_command_writes_it_again_also_of_moved_logs(finished, tmp_path):
+    moved = shutil.copytree(finished, tmp_path / "moved")
+    for name in (REPORT_FILE, UNITS_FILE, DECISIONS_FILE):
+        (moved / name).unlink()
+    code, out, err = lussac("report", moved)
+    assert (code, out.replace("\n", ""), err) == (0, str(moved / REPORT_FILE), "")
+    assert (moved / UNITS_FILE).read_bytes() == (finished / UNITS_FILE).read_bytes()
+    assert lussac("report", moved, "--output", tmp_path / "copy.html")[0] == 0
+    assert content(tmp_path / "copy.html") == content(finished / REPORT_FILE)
+
+
+def test_a_killed_run_shows_what_it_had_finished(finished, tmp_path):
+    killed = shutil.copytree(finished, tmp_path / "killed")
+    events = (killed / "provenance.jsonl").read_text().splitlines()
+    first = next(index for index, line in enumerate(events) if json.loads(line)["event"] == "step")
+    (killed / "provenance.jsonl").write_text("\n".join([*events[: first + 1], events[first + 1][:40]]))
+    shown = content(write_report(killed))
+    assert shown["record"]["status"] == "running"
+    assert [step["label"] for step in shown["steps"]] == ["01-remove_bad_units.all"]
+    assert {unit["sorting"] for unit in shown["units"]} == {"alpha", "beta", "gamma"}
+
+
+def test_a_damaged_step_is_told_as_missing(finished, tmp_path):
+    damaged = shutil.copytree(finished, tmp_path / "damaged")
+    next((damaged / "steps").glob("02-*/sortings/*/spikes.npy")).unlink()
+    shown = content(write_report(damaged))
+    assert shown["missing"] == ["02-merge_sortings.all: nothing is stored (done)"]
+
+
+def test_no_report_below_level_2(case, tmp_path):
+    assert lussac(write_params(tmp_path, case.params({}, logs_level=1)))[0] == 0
+    assert not (tmp_path / "logs" / REPORT_FILE).exists()
+
+
+def test_a_run_that_leaves_no_unit(case, tmp_path):
+    pipeline = {"remove_bad_units": {"all": {"all": {}}}, "merge_sortings": {"all": {}}}
+    assert lussac(write_params(tmp_path, case.params(pipeline)))[0] == 0
+    assert rows(tmp_path / "logs" / UNITS_FILE) == []
+    assert content(tmp_path / "logs" / REPORT_FILE)["units"] == []
+
+
+def test_a_failed_sorter_is_told_whether_or_not_the_run_went_on(case, tmp_path):
+    bad = {"sorter_name": "simple", "sorter_params": {"freq_min": 9000.0}}  # above freq_max: it fails as soon as it filters
+    file = write_params(tmp_path, case.params({"remove_duplicated_spikes": {"all": {}}}) | {"spike_sorting": {"bad": bad}})
+    assert lussac(file)[0] == 3
+    stopped = content(tmp_path / "logs" / REPORT_FILE)
+    assert stopped["record"]["status"] == "failed"
+    assert stopped["missing"][0].startswith("sorter bad: failed.")
+    assert stopped["units"] == []
+
+
+@pytest.mark.parametrize("units", [0, 1, 600])
+def test_any_number_of_units(logs, units):
+    folder = logs(units)
+    page = write_report(folder)
+    assert len(rows(folder / UNITS_FILE)) == len(content(page)["units"]) == units
+    assert page.stat().st_size < 15e6
+
+
+def test_failed_sorters_and_an_interruption_are_told(logs):
+    shown = content(write_report(logs(3, status="interrupted", sorters=[("kilosort", f"no GPU {NASTY}")])))
+    assert shown["record"]["status"] == "interrupted"
+    assert shown["missing"] == [f"sorter kilosort: failed. no GPU {NASTY}"]
+
+
+def test_text_of_users_is_never_markup(logs):
+    decision = {"unit": [NASTY, NASTY], "action": "removed", "reason": NASTY, "numbers": {NASTY: float("nan")}}
+    folder = logs(2, ids=["a", NASTY], decisions=json.dumps(decision) + "\n")
+    page = write_report(folder)
+    assert "<script>document" not in page.read_text()
+    assert "<img src=x" not in page.read_text()
+    assert content(page)["units"][1]["unit"] == NASTY
+    assert content(page)["decisions"][0]["reason"] == NASTY
+    assert rows(folder / DECISIONS_FILE)[0]["unit"] == NASTY
+
+
+def test_units_of_two_merges_keep_their_members_apart(case, tmp_path):
+    pipeline = {
+        "units_categorization": {"all": {"fast": {"firing_rate": {"min": 11.3}}}},
+        "merge_sortings": {"fast;rest": {"require_multiple_sortings_match": False}},
+    }
+    assert lussac(write_params(tmp_path, case.params(pipeline)))[0] == 0
+    table = rows(tmp_path / "logs" / UNITS_FILE)
+    assert len({row["unit"] for row in table}) == len(table)
+    assert len({row["category"] for row in table}) == 2
+    for row in table:
+        source = {f"{member['sorting']}/{member['unit']}" for member in json.loads(row["members"])}
+        assert set(re.findall(r"\w+/\d+", row["source"])) <= source
+
+
+def test_what_is_no_logs_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no logs folder"):
+        write_report(tmp_path)
+    (tmp_path / "LUSSAC-RUN").write_text("")
+    with pytest.raises(InputError, match="no readable record"):
+        write_report(tmp_path)
