@@ -13,9 +13,10 @@ from typing import Any, Protocol
 from spikeinterface.core import BaseSorting
 
 from lussac import sortings as srt
+from lussac.modules import EXPORT_MARKER
 from lussac.modules.base import Module, ModuleParams, Sortings
 from lussac.provenance import NUMERIC_LIBRARIES, versions
-from lussac.store import Committed, Store, content_key
+from lussac.store import Committed, Store, content_key, file_hash
 from lussac.units import Selector
 
 SORTINGS = "sortings"
@@ -255,9 +256,15 @@ def final(state: State) -> Sortings:
 
 
 def usable(store: Store, node: Node) -> Committed | None:
-    """Return the stored result of a pass, unless something that it exported is gone."""
+    """Return the stored result of a pass, unless something that it exported is gone, or another export has taken its place."""
     found = store.find(node.key)
-    return found if found and all(Path(facts["path"]).is_file() for facts in exported(found)) else None
+    return found if found and all(map(_stands, exported(found))) else None
+
+
+def _stands(facts: Mapping[str, Any]) -> bool:
+    """Tell whether an exported file is there; only the marker tells whose it is, for users edit the others."""
+    file = Path(facts["path"])
+    return file.is_file() and (file.name != EXPORT_MARKER or file_hash(file) == facts["sha256"])
 
 
 def exported(found: Committed) -> list[dict[str, Any]]:

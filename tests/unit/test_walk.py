@@ -1,5 +1,6 @@
 """The way through the pipeline, with modules of three lines."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 
 from lussac import sortings as srt
-from lussac.modules import MERGED
+from lussac.modules import EXPORT_MARKER, MERGED
 from lussac.modules.base import Module, ModuleParams, Outcome
 from lussac.pipeline.walk import EXPORTS, Route, final, load, save, walk
+from lussac.provenance import describe_files
 from lussac.store import Store
 from lussac.units import Selector
 
@@ -190,6 +192,18 @@ class TestFusing:
     def test_analyses_that_are_not_named_stay(self, store, start):
         (visit,) = go(store, [Order(1, "fuse", params=Numbers(sortings=("a",)))], start)
         assert units(final(visit.state)) == {"b": [1, 2, 3], MERGED: [0, 1]}
+
+
+def test_a_step_whose_export_another_one_has_replaced_is_performed_again(store, start, tmp_path):
+    marker, edited = tmp_path / EXPORT_MARKER, tmp_path / "cluster_group.tsv"
+    marker.write_text("first")
+    edited.write_text("")
+    (visit,) = go(store, [Order(1, "same")], start)
+    (store.find(visit.node.key).folder / EXPORTS).write_text(json.dumps(describe_files([tmp_path])))
+    edited.write_text("what the user thinks of the units")
+    assert go(store, [Order(1, "same")], start)[0].found is not None
+    marker.write_text("second")
+    assert go(store, [Order(1, "same")], start)[0].found is None
 
 
 def test_a_step_whose_export_is_gone_is_performed_again(store, start, tmp_path):
