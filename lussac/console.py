@@ -96,8 +96,9 @@ class Display:
         if news.state == "waiting" or (news.state == "running" and not is_new):
             return
         self._started.setdefault(news.name, time.monotonic())
-        seconds = "" if news.state == "running" else f" after {time.monotonic() - self._started[news.name]:.1f} s"
-        text = f": {news.text}" if news.text else ""
+        is_start = news.state == "running"
+        seconds = "" if is_start else f" after {time.monotonic() - self._started[news.name]:.1f} s"
+        text = f": {news.text}" if news.text and not is_start else ""
         self.console.print(f"{news.name}: {news.state}{seconds}{text}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -251,13 +251,14 @@ def refuse_foreign(root: Path) -> None:
     root
         A logs folder, which need not exist.
     """
-    if root.exists() and not root.is_dir():
-        raise FolderError(f"The logs folder {root} is a file. Choose another logs_folder.")
-    if root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
-        raise FolderError(
-            f"The logs folder {root} holds files that Lussac didn't make (it has no {MARKER}), so it is left alone. "
-            "Choose another logs_folder, or empty this one yourself."
-        )
+    with explained(root):
+        if root.exists() and not root.is_dir():
+            raise FolderError(f"The logs folder {root} is a file. Choose another logs_folder.")
+        if root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
+            raise FolderError(
+                f"The logs folder {root} holds files that Lussac didn't make (it has no {MARKER}), so it is left alone. "
+                "Choose another logs_folder, or empty this one yourself."
+            )
 
 
 def claim(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,15 +131,31 @@ def read_hashes(logs_folder: Path) -> dict[str, str]:
 
 
 def input_files(plan: Plan) -> list[Path]:
-    """Return the files that a plan reads, as far as the params name them."""
+    """Return the files that a plan reads, as far as the params, or the SpikeInterface files that they name, name them."""
     recording = plan.params.recording
-    named = list(plan.params.analyses.values())
+    analyses = [path for file in plan.params.analyses.values() for path in (file, *_named_in(file))]
+    named = [*analyses]
     if recording is not None:
         named += [path for path in (recording.probe_file,) if path is not None]
-        named += [plan.base / text for text in _texts(recording.extractor_params) if (plan.base / text).exists()]
-    files = [file for path in named for file in (files_below(path) if path.is_dir() else [path])]
-    inside_analyses = tuple(plan.params.analyses.values())
-    return [file for file in files if file.stat().st_size <= LARGE or not any(map(file.is_relative_to, inside_analyses))]
+        named += _existing(recording.extractor_params, plan.base)
+    files = dict.fromkeys(file for path in named for file in (files_below(path) if path.is_dir() else [path]))
+    return [file for file in files if file.stat().st_size <= LARGE or not any(map(file.is_relative_to, analyses))]
+
+
+def _named_in(file: Path) -> list[Path]:
+    """Return what a SpikeInterface json names."""
+    if file.suffix != ".json" or not file.is_file():
+        return []
+    try:
+        return _existing(json.loads(file.read_text(encoding="utf-8")).get("kwargs"), file.parent)
+    except (ValueError, AttributeError):
+        return []
+
+
+def _existing(value: object, base: Path) -> list[Path]:
+    """Return the files and folders that the texts inside a value name; not the folder itself where they start."""
+    paths = [base / text for text in _texts(value)]
+    return [path for path in paths if path != base and os.path.exists(path)]  # noqa: PTH110 - any text: Path.exists raises on some
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -57,7 +57,12 @@ def test_the_record_follows_its_schema(done):
     jsonschema.validate(record, json.loads(SCHEMA_FILE.read_text()))
     assert record["status"] == "done"
     assert len(record["steps"]) == 5
-    assert {facts["path"].rpartition("/")[2] for facts in record["inputs"]} >= {"recording.dat", "probe.json", "alpha.npz.json"}
+    assert {facts["path"].rpartition("/")[2] for facts in record["inputs"]} >= {
+        "recording.dat",
+        "probe.json",
+        "alpha.npz.json",
+        "alpha.npz",
+    }
 
 
 def test_a_second_run_does_no_work(done):

@@ -51,7 +51,7 @@ def test_one_line_per_change_elsewhere(capsys):
         ):
             display.watch(news)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" after ")[0] for line in lines] == ["one: running: first", "one: done", "two: reused"]
+    assert [line.split(" after ")[0] for line in lines] == ["one: running", "one: done", "two: reused"]
 
 
 def test_quiet(capsys):
