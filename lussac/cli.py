@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lussac import __version__
-from lussac.errors import InterruptedRunError, LussacError
+from lussac.errors import INTERRUPTED, InterruptedRunError, LussacError
 
 FAULT_EXIT_CODE = 1
 COMMANDS = ("run", "check", "init", "images", "doctor", "verify", "report", "demo", "schema")
@@ -36,8 +36,7 @@ def _guarded(chosen: argparse.Namespace) -> int:
         _show_error(str(error), error.exit_code)
         return error.exit_code
     except KeyboardInterrupt:
-        message = "Interrupted. What was finished is kept: the same command goes on from there."
-        _show_error(message, InterruptedRunError.exit_code)
+        _show_error(INTERRUPTED, InterruptedRunError.exit_code)
         return InterruptedRunError.exit_code
     except Exception:  # noqa: BLE001 - whatever it is, it is our fault and has to be told
         text = "".join(traceback.format_exc())

@@ -93,6 +93,9 @@ class ReproducibilityError(LussacError):
     exit_code = 5
 
 
+INTERRUPTED = "Interrupted. What was finished is kept: the same command goes on from there."
+
+
 class InterruptedRunError(LussacError):
     """The run was stopped by the user or by the system."""
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from lussac.engines.guard import descendants
+from lussac.errors import INTERRUPTED, InterruptedRunError
 
 DEADLINE = 4.5
 """Seconds from the signal until what still runs is killed."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-EXIT_CODE = 130
 
 
 @contextlib.contextmanager
@@ -67,7 +67,9 @@ def _watch(wakeup: socket.socket, ended: threading.Event, clean_up: Callable[[],
         if number[0] in SIGNALS and not ended.wait(deadline):
             _kill_descendants()
             clean_up()
-            os._exit(EXIT_CODE)
+            # straight to the terminal: whatever prints otherwise may be what hangs
+            os.write(2, f"\nlussac: error\n  {INTERRUPTED}\n  (exit code {InterruptedRunError.exit_code})\n".encode())
+            os._exit(InterruptedRunError.exit_code)
 
 
 def _kill_descendants() -> None:

@@ -19,7 +19,9 @@ def clean_up():
 
 
 def run_until_ready(code, path):
-    process = subprocess.Popen([sys.executable, "-c", HEAD + code, str(path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HEAD + code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -63,6 +65,7 @@ with interruptible(clean_up, deadline=0.3):
         process.send_signal(signal.SIGINT)
         assert process.wait(5) == 130
         child = int(process.stdout.readline())
+        assert "the same command goes on from there" in process.stderr.read()
     assert (tmp_path / "note").read_text() == "clean"
     assert not is_running(child)
 
