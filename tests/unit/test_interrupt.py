@@ -74,8 +74,8 @@ def test_a_second_signal_does_not_disturb_the_clean_up(tmp_path):
     code = """
 try:
     with interruptible(clean_up, deadline=5):
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             time.sleep(60)
         finally:
             print("cleaning", flush=True)
