@@ -187,7 +187,7 @@ class LussacParams(Strict):
     overwrite_logs: bool = False
     """Delete what an earlier run left in the logs folder and start from scratch."""
     logs_level: Annotated[int, Field(ge=0, le=3)] = 2
-    """0: only the log; 1: the sortings of each step; 2: tables and graphs too; 3: plots too."""
+    """0: only the log; 1: the sortings of each step; 2: tables and the report too; 3: at present the same as 2."""
     pipeline: Mapping[str, Mapping[str, Arguments]] = {}
     """Modules in the order in which they run: {module: {category: {parameters}}}."""
 

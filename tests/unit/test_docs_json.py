@@ -28,7 +28,7 @@ def blocks() -> list:
 
 
 def whole(text: str) -> str:
-    """Return a params.json around sections, or around modules of the pipeline, with or without their braces."""
+    """Return a params.json around sections, around parameters of a sorter, or around modules, with or without their braces."""
     text = text.strip()
     if not text.startswith("{"):
         text = "{" + text + "}"
@@ -36,7 +36,9 @@ def whole(text: str) -> str:
     if "recording" in given and len(given) > 1:
         return text
     inside = text[1:-1]
-    if not set(given) <= set(SECTIONS):
+    if "sorter_params" in given:
+        inside = f'"spike_sorting": {{"ks4": {{"sorter_name": "kilosort4",\n{inside}}}}}'
+    elif not set(given) <= set(SECTIONS):
         inside = f'"lussac": {{"pipeline": {{{CATEGORIES},\n{inside}}}}}'
     missing = [section for name, section in (("recording", BINARY), ("analyses", ANALYSES)) if name not in given]
     return "{" + ",\n".join([*missing, inside]) + "}"
