@@ -9,8 +9,9 @@ import numpy as np
 from spikeinterface.core import NumpySorting
 
 from lussac.algorithms.timeline import Timeline, Train
+from lussac.columns import Column
 from lussac.modules.base import Sortings
-from lussac.sortings import CATEGORY, Column, categories, from_trains, gather, keep, properties, unit_ids
+from lussac.sortings import CATEGORY, categories, from_trains, gather, keep, properties, unit_ids
 from lussac.units import NO_CATEGORY, UnitId, UnitRef
 
 PREFIX = "lussac_"
