@@ -56,8 +56,6 @@ def _add_snippets(
     length = sums.shape[2]
     for spike in range(len(samples)):
         start = samples[spike] - before - first
-        if start < 0 or start + length > traces.shape[0]:
-            continue
         target = sums[units[spike], half[spike]]
         counts[units[spike], half[spike]] += 1
         for sample in range(length):

@@ -6,8 +6,8 @@ from scipy.optimize import minimize_scalar
 
 from lussac.algorithms.fusion.learning import amplitude_limits, halves_of, nearness, noise_gain, overall, relearn, spreads
 from lussac.algorithms.fusion.matching import Found, Model, Sums, match
-from lussac.algorithms.fusion.pursuit import Proposals, Rules, explain, gain_of, library_of
-from lussac.algorithms.fusion.residuals import mean_residuals, projections, residuals
+from lussac.algorithms.fusion.pursuit import Proposals, Rules, explain, gain_of, library_of, reconsider
+from lussac.algorithms.fusion.residuals import mean_residuals, projections, remove, residuals
 from lussac.algorithms.fusion.source import cut
 from lussac.algorithms.fusion.trains import Flat, InTime
 
@@ -72,6 +72,26 @@ def test_a_spike_passes_to_the_unit_that_explains_it_once_its_neighbour_is_known
     tried = Proposals.at(np.array([40, 40, 41]), np.array([0, 1, 2]))
     explain(traces, tried, model_of(world.waveforms).library(0), RULES)
     assert (tried.amplitudes > 0).tolist() == [False, True, True]
+
+
+def test_a_spike_is_dropped_where_nothing_explains_the_place(world):
+    traces = np.zeros((60, 4), np.float32)
+    traces[20:40] -= world.waveforms[0]
+    tried = Proposals.at(np.array([20]), np.array([0]))
+    tried.amplitudes[0] = 1.0
+    reconsider(traces, tried, model_of(world.waveforms).library(0), RULES)
+    assert tried.amplitudes.tolist() == [0]
+    assert np.abs(traces).max() == pytest.approx(0, abs=1e-5)
+
+
+def test_spikes_beyond_the_traces_stay(world):
+    traces = np.zeros((30, 4), np.float32)
+    library = model_of(world.waveforms).library(0)
+    ones = np.ones(2, np.float32)
+    remove(traces, np.array([-3, 20]), np.array([0, 1]), ones, ones, library)
+    assert (traces == 0).all()
+    remove(traces, np.array([5]), np.array([0]), ones[:1], 0 * ones[:1], library)
+    assert traces[5:25] == pytest.approx(-world.waveforms[0])
 
 
 def proposals_of(world):

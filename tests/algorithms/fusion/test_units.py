@@ -7,7 +7,8 @@ from lussac.algorithms.fusion.candidates import prepare
 from lussac.algorithms.fusion.confidence import AGREES, confidence, gather, matches, overlaps
 from lussac.algorithms.fusion.fuse import fuse, settle
 from lussac.algorithms.fusion.joins import alike, changes_per_block, join, joined, nearest_blocks
-from lussac.algorithms.fusion.refinement import first_model, refine
+from lussac.algorithms.fusion.matching import Found, Model, Sums
+from lussac.algorithms.fusion.refinement import State, first_model, refine
 from lussac.algorithms.fusion.splits import across, distance, separation, split
 from lussac.algorithms.fusion.trains import Flat
 
@@ -79,9 +80,13 @@ def test_a_merged_unit_is_split_by_the_candidate_inside_it(world):
     assert sum(trains.counts) == len(state.found.samples)
 
 
-def test_a_unit_of_one_neuron_is_not_split(world):
-    half = world.trains[2][::2]
-    candidates, state = refined(world, [world.trains[2], half], [0, 1], [0])
+def test_a_unit_of_one_neuron_is_not_split(world, make):
+    trains = [train.copy() for train in world.trains]
+    rng = np.random.default_rng(4)
+    trains[2] = np.arange(100, 39_900, 400) + rng.integers(-90, 90, 100)
+    world = make(world.waveforms, trains)
+    half = trains[2][rng.random(100) < 0.5]
+    candidates, state = refined(world, [trains[2], half], [0, 1], [0])
     for parts in ([[(0, 0), (1, 0)]], [[]]):
         model, _ = split(world.source, world.chunks, state, candidates.trains, parts, 4, one=2.0, two=4.0, least=0.1)
         assert len(model) == 1
@@ -97,6 +102,33 @@ def test_halves_of_a_neuron_are_joined(world):
     assert len(model) == 1
     assert len(trains[0]) == len(state.found.samples)
     assert len(settle(world.source, world.chunks, candidates, world.settings).model) == 1
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_a_merged_unit_ends_as_two(world, rounds):
+    merged = np.unique(np.concatenate(world.trains[:2]))
+    candidates, _ = refined(world, [merged, world.trains[0]], [0, 1], [0])
+    state = settle(world.source, world.chunks, candidates, replace(world.settings, rounds=rounds))
+    assert len(state.model) == 2
+
+
+def test_a_neuron_that_drifts_is_joined_where_its_parts_meet():
+    base = np.zeros((4, 2, 2, 20, 2), np.float32)
+    base[..., 8:12, 0] = 20
+    base[..., 2, 0] = np.sqrt(3) * np.arange(4)[:, None, None]
+    weights = np.zeros((4, 2, 2), np.float32)
+    weights[:2, 0] = weights[2:, 1] = 30
+    model = Model(np.zeros((4, 2, 20, 2), np.float32), np.array([[0, 1], [0, 1]]), 8, *np.ones((3, 2), np.float32))
+    units = np.repeat([0, 1], [121, 120])
+    found = Found(np.arange(241), units, *np.ones((4, 241), np.float32))
+    state = State(model, model, found, Sums(base * weights[..., None, None], weights), 1.0)
+    assert joined(state, 2, 2.0, 0).tolist() == [0, 0]
+    assert joined(state, 2, 0.1, 0).tolist() == [0, 0]
+    stiff = replace(
+        state,
+        sums=Sums(np.where(np.arange(4)[:, None, None, None, None] < 2, base[:1], base[3:]) * weights[..., None, None], weights),
+    )
+    assert joined(stiff, 2, 2.0, 0).tolist() == [0, 1]
 
 
 def test_different_neurons_stay_apart(world):

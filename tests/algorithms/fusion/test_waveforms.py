@@ -93,6 +93,13 @@ def test_amplitudes_are_one_on_average_and_zero_without_spikes(world):
     assert np.abs(found[np.isin(wrong, [9001, 17003])]).max() < 0.6
 
 
+def test_chunks_without_spikes_are_not_read(world):
+    train = world.trains[0][world.trains[0] < 10_000]
+    waveforms, _ = measured(world, [train])
+    found, _ = amplitudes(world.source, world.chunks, Flat.of([train]), waveforms)
+    assert len(found) == len(train)
+
+
 def test_a_unit_of_two_neurons_earns_less_than_each(world):
     merged = np.sort(np.concatenate(world.trains[:2]))
     trains = [world.trains[0], world.trains[1], merged]
