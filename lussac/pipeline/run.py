@@ -146,6 +146,7 @@ class _Run:
         if not analyses:
             raise SorterError("No analysis is left: all sorters failed.\n" + "\n".join(failed.values()))
         steps, sortings = self._walk(analyses)
+        self._picture(sortings)
         summary = {name: _described(sorting) for name, sorting in sortings.items()}
         self.provenance.add("run", results=summary)
         self.log.info("Done: %s.", ", ".join(f"{name} with {facts['units']} units" for name, facts in summary.items()))
@@ -214,6 +215,13 @@ class _Run:
             steps.append(self._ended(visit, time.monotonic() - started))
             state, started = visit.state, time.monotonic()
         return tuple(steps), final(state)
+
+    def _picture(self, sortings: Sortings) -> None:
+        """Keep the templates that the report shows."""
+        if self.plan.params.lussac.logs_level >= REPORT_LEVEL:
+            from lussac.report.templates import write_templates  # noqa: PLC0415 - the report's page is not needed here
+
+            write_templates(self.store.root, sortings, self.materials.recording_hash, lambda: self.materials.traces)
 
     def _watched(self, perform: Perform) -> Perform:
         """Tell when a pass starts and when it fails."""

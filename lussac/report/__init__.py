@@ -5,6 +5,7 @@ from pathlib import Path
 from lussac.report.page import render
 from lussac.report.stored import read
 from lussac.report.tables import decisions, to_csv, units
+from lussac.report.templates import read_templates
 from lussac.store import explained, write_atomically
 
 REPORT_FILE, UNITS_FILE, DECISIONS_FILE = "report.html", "units.csv", "decisions.csv"
@@ -32,10 +33,11 @@ def write_report(logs: Path, page: Path | None = None) -> Path:
         The disk is full or can't be written.
     """
     stored = read(logs)
-    unit_rows, decision_rows = units(stored), decisions(stored)
+    pictures = read_templates(logs, stored)
+    unit_rows, decision_rows = units(stored, pictures), decisions(stored)
     page = page or logs / REPORT_FILE
     with explained(page.parent):
         write_atomically(logs / UNITS_FILE, to_csv(unit_rows, first=("sorting", "unit")))
         write_atomically(logs / DECISIONS_FILE, to_csv(decision_rows, first=("step", "sorting", "unit", "action", "reason")))
-        write_atomically(page, render(stored, unit_rows, decision_rows))
+        write_atomically(page, render(stored, pictures, unit_rows, decision_rows))
     return page

@@ -3,8 +3,8 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 // Okabe and Ito's palette, told apart with any colour vision; its black is left to the text
 const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"];
-const UNITS = { firing_rate: "Hz", contamination: "0 to 1", mean_agreement: "0 to 1", confidence: "0 to 1", amplitude: "µV" };
-const ROWS_AT_ONCE = 200;
+const UNITS = { firing_rate: "Hz", contamination: "0 to 1", mean_agreement: "0 to 1", confidence: "0 to 1", amplitude: "µV", peak_to_peak: "µV" };
+const ROWS_AT_ONCE = 200, SHORT = 8;
 
 // ---- small helpers: text only ever enters the page as text ----
 const section = name => document.getElementById(name);
@@ -87,7 +87,7 @@ function sorted(rows, column, direction) {
   known.sort((a, b) => direction * compare(a[column], b[column]));
   return [...known, ...rows.filter(row => isEmpty(row[column]))];
 }
-function table(name, rows, { choose = null, hidden = [], hint = "", numberNames = null } = {}) {
+function table(name, rows, { choose = null, hidden = [], hint = "" } = {}) {
   const columns = [...new Set(rows.flatMap(row => Object.keys(row)))].filter(column => !hidden.includes(column));
   const numeric = new Set(columns.filter(column => rows.some(row => isNumber(row[column])) && rows.every(row => isEmpty(row[column]) || isNumber(row[column]))));
   const state = { column: null, direction: 1, text: "", most: ROWS_AT_ONCE };
@@ -130,6 +130,7 @@ function table(name, rows, { choose = null, hidden = [], hint = "", numberNames 
   }
   const filter = make("input", { type: "search", class: "filter", "aria-label": `Filter ${name}`, placeholder: hint || "Filter", oninput: event => { state.text = event.target.value; fill(); } });
   fill();
+  filter.hidden = rows.length < SHORT;
   return make("div", {}, filter, count,
     make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, make("table", { "aria-label": name }, make("thead", {}, make("tr", {}, ...heads)), body)), more);
 }
@@ -150,14 +151,16 @@ function summary() {
     ["Channels", recording && recording.channels], ["Recording", recording ? `${duration(seconds)} at ${shown(recording.sampling_frequency)} Hz, ${plural(recording.samples.length, "segment")}` : "missing"],
     ["Time of the steps", duration(data.steps.reduce((sum, step) => sum + (step.seconds || 0), 0))],
   ]));
+  if (data.probe) section("summary").append(plot("Noise of the channels on the probe", probe("Noise of the channels", data.probe.noise, "µV")));
 }
 function flow(colour) {
   const names = [...new Set(data.flow.flatMap(link => [link.source, link.target]))], analyses = [...new Set(data.flow.map(link => link.name))];
-  const shade = name => (name.startsWith("removed, ") ? colour.faint : PALETTE[Math.max(analyses.findIndex(one => name === one || name.startsWith(`${one}, `)), 0) % PALETTE.length]);
+  const place = name => analyses.findIndex(one => name === one || name.startsWith(`${one}, `));
+  const shade = name => (name.startsWith("removed, ") ? colour.faint : place(name) < 0 ? colour.text : PALETTE[place(name) % PALETTE.length]);
   const links = data.flow.filter(link => link.units > 0);
   return { traces: [{ type: "sankey", textfont: { color: colour.text, size: 11, shadow: "none" },
     node: { label: names.map(name => plain(name)), color: names.map(shade), pad: 14, thickness: 12, line: { width: 0 }, hovertemplate: "%{label}: %{value} units<extra></extra>" },
-    link: { source: links.map(link => names.indexOf(link.source)), target: links.map(link => names.indexOf(link.target)), value: links.map(link => link.units), color: links.map(link => shade(link.target) + "66"), hovertemplate: "%{source.label} to %{target.label}: %{value} units<extra></extra>" } }],
+    link: { source: links.map(link => names.indexOf(link.source)), target: links.map(link => names.indexOf(link.target)), value: links.map(link => link.units), color: links.map(link => shade(link.target.startsWith("removed, ") ? link.target : link.source) + "66"), hovertemplate: "%{source.label} to %{target.label}: %{value} units<extra></extra>" } }],
     layout: { title: "Units (width of a band) from the analyses to the result" } };
 }
 function steps() {
@@ -185,7 +188,7 @@ function agreement() {
   const matrix = plot(`Which of ${analyses.length} analyses found each of ${units.length} merged units, and how well they agree`, colour => ({
     traces: [{ type: "heatmap", x: order.map(unit => plain(nameOf(unit))), y: analyses.map(plain), z: analyses.map(name => order.map(unit => (foundBy(unit).has(name) ? agreementWith(unit, name) : null))),
       colorscale: "Cividis", zmin: 0, zmax: 1, hoverongaps: false, colorbar: { title: { text: "agreement", side: "right" }, thickness: 10, outlinewidth: 0 }, hovertemplate: "%{x} in %{y}: agreement %{z:.2f}<extra></extra>" }],
-    layout: { title: "Merged units in the analyses (empty: not found)", xaxis: { title: { text: "merged units, best agreed first" }, showticklabels: false, showgrid: false }, yaxis: { showgrid: false } } }));
+    layout: { title: "Merged units in the analyses (empty: not found)", xaxis: { title: { text: "merged units, best agreed first" }, showticklabels: false, ticks: "", showgrid: false }, yaxis: { showgrid: false } } }));
   const upset = plot(`How many merged units were found by which set of analyses: ${top.map(([name, count]) => `${name} ${count}`).join("; ")}`, colour => ({
     traces: [{ type: "bar", orientation: "h", y: top.map(([name]) => plain(name)), x: top.map(([, count]) => count), text: top.map(([, count]) => String(count)), textposition: "auto", marker: { color: colour.accent }, hovertemplate: "%{y}: %{x} units<extra></extra>" }],
     layout: { title: "Merged units by the analyses that found them", bargap: 0.25, xaxis: { title: { text: "merged units" } }, yaxis: { autorange: "reversed" } } }));
@@ -198,6 +201,21 @@ function mirrored(half, bin) {
   return { x: [...half.keys()].slice(1).map(index => -index * bin).reverse().concat([...half.keys()].map(index => index * bin)), y: half.slice(1).reverse().concat(half) };
 }
 function band(from, to, colour) { return { type: "rect", xref: "x", yref: "paper", x0: from, x1: to, y0: 0, y1: 1, fillcolor: colour, opacity: 0.25, line: { width: 0 }, layer: "below" }; }
+function probe(title, values, unit, marked = []) {
+  const { positions, channels } = data.probe;
+  return colour => ({ traces: [
+    { type: "scatter", mode: "markers", x: positions.map(place => place[0]), y: positions.map(place => place[1]), text: channels.map((name, index) => `channel ${plain(name)}: ${values[index]} ${unit}`), hovertemplate: "%{text}<extra></extra>",
+      marker: { color: values, colorscale: "Cividis", size: 11, symbol: "square", line: { width: channels.map((_, index) => (marked.includes(index) ? 2 : 1)), color: channels.map((_, index) => (marked.includes(index) ? colour.mark : colour.faint)) }, colorbar: { title: { text: unit, side: "right" }, thickness: 10, outlinewidth: 0 } } }],
+    layout: { title, xaxis: { title: { text: "x (µm)" }, showgrid: false }, yaxis: { title: { text: "y (µm)" }, showgrid: false, rangemode: "normal" } } });
+}
+function templatePlots(index) {
+  if (!data.probe || !data.probe.sizes[index]) return [];
+  const { sizes, best, waveforms, before, ms, channels } = data.probe, names = best[index].map(channel => channels[channel]);
+  const waves = plot(`Template on the channels ${names.join(", ")}`, () => ({
+    traces: waveforms[index].map((wave, place) => ({ type: "scatter", mode: "lines", name: plain(names[place]), x: wave.map((_, sample) => (sample - before) * ms), y: wave, line: { color: PALETTE[place], width: 1.8, dash: ["solid", "dash", "dot", "dashdot"][place] }, hovertemplate: `channel ${plain(names[place])}: %{y} µV at %{x:.2f} ms<extra></extra>` })),
+    layout: { title: "Template on its largest channels", showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 1, xanchor: "right", title: { text: "channel" } }, margin: { l: 56, r: 12, t: 56, b: 44 }, xaxis: { title: { text: "time (ms)" } }, yaxis: { title: { text: "µV" }, rangemode: "normal" } } }));
+  return [waves, plot(`Size of the template on the probe, largest on channel ${names[0]}`, probe("Template on the probe (largest marked)", sizes[index], "µV", best[index]))];
+}
 function unitPlots(index) {
   const { auto, intervals, rates, bin, isi_bin: isiBin } = data.curves;
   if (!auto || !auto[index]) return note("This unit is not drawn: there are too many. Its numbers are in the table.");
@@ -213,7 +231,7 @@ function unitPlots(index) {
   const overTime = plot(`Firing rate over the recording, ${shown(Math.min(...rate))} to ${shown(Math.max(...rate))} Hz`, colour => ({
     traces: [{ type: "scatter", mode: "lines", x: rate.map((_, place) => (place + 0.5) * data.seconds / rate.length), y: rate, line: { color: colour.accent, width: 1.5, shape: "hvh" }, hovertemplate: "%{x:.1f} s: %{y:.2f} Hz<extra></extra>" }],
     layout: { title: "Firing rate", xaxis: { title: { text: "time (s)" } }, yaxis: { title: { text: "firing rate (Hz)" } } } }));
-  return make("div", { class: "plots" }, correlogram, isi, overTime);
+  return make("div", { class: "plots" }, ...templatePlots(index), correlogram, isi, overTime);
 }
 function card(unit) {
   const numbers = Object.entries(unit).filter(([name, value]) => !["members", "sorting", "unit"].includes(name) && !isEmpty(value));
@@ -226,7 +244,7 @@ function units() {
   if (!data.units.length) return place.append(note("There is no unit."));
   const choose = unit => { shownCard.replaceChildren(...card(unit)); redraw(); };
   place.append(note("Choose a row (click, or arrow keys) to see the unit. Filter by words and numbers: contamination<0.05 firing_rate>1"),
-    table("Units", data.units, { choose, hint: "for example: firing_rate>1 contamination<0.05" }), shownCard);
+    table("Units", data.units, { choose, hidden: ["members"], hint: "for example: firing_rate>1 contamination<0.05" }), shownCard);
   place.querySelector("tbody tr").click();
 }
 function pairs() {

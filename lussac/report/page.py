@@ -7,31 +7,37 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lussac import sortings as srt
 from lussac.modules import MERGED
 from lussac.modules.find_purkinje_cells import PURKINJE
 from lussac.report import curves
 from lussac.report.stored import Facts, Stored, StoredStep
 from lussac.report.tables import Row, refractory_period
+from lussac.report.templates import Pictures
 
 MOST_CURVES, MOST_DECISIONS = 4000, 20_000
 """Units that are drawn, and decisions that are listed, before the page gets too large; the tables beside it hold all."""
 
 
-def render(stored: Stored, units: Sequence[Row], decisions: Sequence[Row]) -> str:
+def render(stored: Stored, pictures: Pictures | None, units: Sequence[Row], decisions: Sequence[Row]) -> str:
     """Return the page.
 
     Parameters
     ----------
     stored
         The run.
+    pictures
+        Templates of its units, if there are any.
     units, decisions
         From `tables`.
     """
     pieces = {
         "title": escape(f"Lussac {stored.record['software']['lussac']}: {stored.record['params']['file']}"),
         "style": _resource("page.css"),
-        "data": _embedded(_content(stored, units, decisions)),
+        "data": _embedded(_content(stored, units, decisions) | {"probe": _probe(stored, pictures)}),
         "plotly": (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"),
         "script": _resource("page.js"),
     }
@@ -79,6 +85,27 @@ def _content(stored: Stored, units: Sequence[Row], decisions: Sequence[Row]) -> 
         "decisions": decisions[:MOST_DECISIONS],
         "decided": len(decisions),
     }
+
+
+def _probe(stored: Stored, pictures: Pictures | None) -> dict[str, Any] | None:
+    """Return the channels, and the template of each unit in the order of the table of units."""
+    if pictures is None:
+        return None
+    places = [pictures.places[ref] for ref in stored.trains][:MOST_CURVES]
+    return {
+        "positions": pictures.positions.tolist(),
+        "channels": pictures.channels,
+        "noise": _rounded(pictures.noise),
+        "before": pictures.before,
+        "ms": 1e3 / stored.rate,
+        "sizes": [_rounded(pictures.sizes[place]) for place in places],
+        "best": [pictures.best[place].tolist() for place in places],
+        "waveforms": [[_rounded(wave) for wave in pictures.waveforms[place]] for place in places],
+    }
+
+
+def _rounded(values: NDArray[np.float32]) -> list[float]:
+    return [round(value, 1) for value in values.tolist()]
 
 
 def _sorter(run: Facts) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from lussac.algorithms.spiketrains import best_shift, match_spikes
 from lussac.algorithms.timeline import Train
 from lussac.quality import ATTRIBUTES
 from lussac.report.stored import Stored, StoredStep
+from lussac.report.templates import Pictures
 from lussac.units import UnitRef
 
 Row = Mapping[str, Any]
@@ -29,11 +30,12 @@ def refractory_period(stored: Stored) -> tuple[float, float]:
     return next((tuple(periods) for periods in reversed(given) if periods), REFRACTORY)
 
 
-def units(stored: Stored) -> list[Row]:
+def units(stored: Stored, pictures: Pictures | None = None) -> list[Row]:
     """Return a row for each unit at the end of the run: its numbers, its properties, what modules have measured of it.
 
     `firing_rate` is in Hz, `contamination` (0 to 1) is that of Llobet et al. (2022). ``members`` names the units that it was
-    made of, each with its agreement (share of the spikes of either that both have; NaN where it isn't stored).
+    made of, each with its agreement (share of the spikes of either that both have; NaN where it isn't stored). From templates:
+    `peak_to_peak` in uV, `main_channel`, and `SNR` where no module has measured it.
     """
     if not stored.sortings:
         return []
@@ -49,6 +51,7 @@ def units(stored: Stored) -> list[Row]:
             "firing_rate": len(train) / seconds if seconds else math.nan,
             "contamination": contamination(train, censored, max(refractory, censored + 1), stored.timeline.total),
         }
+        | _sizes(ref, pictures)
         | measured.get(ref, {})
         | properties[ref]
         | ({"members": _members(stored, before, ref)} if ref in stored.members else {})
@@ -91,6 +94,16 @@ def to_csv(rows: Sequence[Row], first: Sequence[str]) -> str:
     return text.getvalue()
 
 
+def _sizes(ref: UnitRef, pictures: Pictures | None) -> dict[str, Any]:
+    """Return what the template of a unit tells."""
+    if pictures is None:
+        return {}
+    place = pictures.places[ref]
+    channel = int(pictures.best[place, 0])
+    size, noise = float(pictures.sizes[place, channel]), float(pictures.noise[channel])
+    return {"main_channel": pictures.channels[channel], "peak_to_peak": size, "SNR": size / noise if noise else math.nan}
+
+
 def _cell(value: object) -> object:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
@@ -98,7 +111,7 @@ def _cell(value: object) -> object:
 def _properties(stored: Stored, name: str) -> dict[UnitRef, dict[str, Any]]:
     """Return what a sorting says of its units; what a sorter measured is kept apart from what the report does."""
     sorting = stored.sortings[name]
-    taken = {"sorting", "unit", "spikes", "firing_rate", "contamination", "members", *ATTRIBUTES}
+    taken = {"sorting", "unit", "spikes", "firing_rate", "contamination", "members", "main_channel", "peak_to_peak", *ATTRIBUTES}
     columns = {key.removeprefix(OWN): values.tolist() for key, values in srt.properties(sorting).items()}
     named = {f"{key}_given" if key in taken else key: values for key, values in columns.items()}
     return {

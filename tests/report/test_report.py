@@ -48,6 +48,8 @@ def test_a_run_ends_with_its_report(finished):
     for row in table:
         assert float(row["firing_rate"]) == pytest.approx(int(row["spikes"]) / 12.0)
         assert float(row["SNR"]) >= 0
+        assert float(row["peak_to_peak"]) > 0
+        assert row["main_channel"] in {str(channel) for channel in range(8)}
         members = json.loads(row["members"])
         assert {member["sorting"] for member in members} <= {"alpha", "beta", "gamma"}
         assert all(0.5 < member["agreement"] <= 1 for member in members)
@@ -75,6 +77,8 @@ def test_the_page_needs_no_other_file_and_is_small(finished):
     ]
     assert shown["analyses"] == ["alpha", "beta", "gamma"]
     assert shown["missing"] == []
+    assert len(shown["probe"]["sizes"]) == len(shown["units"])
+    assert shown["probe"]["waveforms"][0][0]
     assert shown["curves"]["auto"][0][0] == 0
     assert sum(shown["curves"]["intervals"][0]) <= shown["units"][0]["spikes"]
 
