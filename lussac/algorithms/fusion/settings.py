@@ -38,9 +38,8 @@ class Settings:
         Distance of two mean waveforms, in standard deviations of the noise along it, below which nobody could tell spikes of
         one from spikes of the other: as single spikes, a sixth would be mistaken.
     two
-        Distance of two groups of single spikes, in standard deviations, that shows two neurons: a fortieth would be mistaken.
-        What is left of unresolved overlaps was up to 3 apart on generated recordings, two neurons that a sorter had merged
-        more than 5.
+        Distance of two groups of single spikes, in standard deviations, that shows two neurons: a fortieth would be mistaken. On
+        generated recordings it was mostly below 3.5 where overlaps were not resolved, and above 5 where a unit held two neurons.
     part
         Smallest share of a unit's spikes that is tested for being another neuron.
     block, max_blocks
