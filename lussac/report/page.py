@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -126,23 +127,31 @@ def _step(step: StoredStep) -> dict[str, Any]:
 
 
 def _flow(stored: Stored) -> Iterator[dict[str, Any]]:
-    """Yield what the units of each analysis became in each pass: from where, to where, how many."""
+    """Yield what the units of each analysis became in each pass that changed their number: from where, to where, how many."""
     latest: dict[str, str] = {}
     for step in stored.steps:
         inputs, results = step.facts["inputs"], step.facts["results"]
         if not (step.fuses or any(inputs[name]["units"] != facts["units"] for name, facts in results.items())):
             continue
         for name, facts in inputs.items():
-            source = latest.get(name, name)
-            target = f"{name}, {step.label}"
-            left = sum(d["unit"][0] == name and d["action"] == "merged" for d in step.decisions) if step.fuses else None
-            kept = results[name]["units"] if left is None else left
-            into = next(iter(results)) + f", {step.label}" if left is not None else target
-            yield {"name": name, "source": source, "target": into, "units": kept}
-            yield {"name": name, "source": source, "target": f"removed, {step.label}", "units": max(facts["units"] - kept, 0)}
-            latest[name] = target
-        if step.fuses:
-            latest |= {name: f"{name}, {step.label}" for name in results}
+            source, own = latest.get(name, name), f"{name}, {step.label}"
+            gone = _gone(step, name)
+            for target, units in {**gone, own: facts["units"] - sum(gone.values())}.items():
+                yield {"name": name, "source": source, "target": target, "units": units}
+            latest[name] = own
+        latest |= {name: f"{name}, {step.label}" for name in results}
+
+
+def _gone(step: StoredStep, name: str) -> dict[str, int]:
+    """Return where the units of an analysis went that a pass has not left in it, and how many."""
+    before, removed = step.facts["inputs"][name]["units"], f"removed, {step.label}"
+    if not step.fuses:
+        return {removed: before - step.facts["results"][name]["units"]}
+    fused = f"{next(iter(step.facts['results']))}, {step.label}"
+    if not step.decisions:  # they are stored from logs_level 2 on
+        return {fused: before}
+    actions = Counter(decision["action"] for decision in step.decisions if decision["unit"][0] == name)
+    return {fused: actions["merged"], removed: actions["removed"]}
 
 
 def _curves(stored: Stored) -> dict[str, Any]:

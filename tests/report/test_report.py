@@ -176,6 +176,12 @@ def test_units_of_two_merges_keep_their_members_apart(case, tmp_path):
     table = rows(tmp_path / "logs" / UNITS_FILE)
     assert len({row["unit"] for row in table}) == len(table)
     assert len({row["category"] for row in table}) == 2
+    flow = content(tmp_path / "logs" / REPORT_FILE)["flow"]
+    assert all(link["units"] >= 0 for link in flow)
+    rest = {link["source"] for link in flow if link["target"].endswith("merge_sortings.rest")}
+    assert rest == {f"{name}, 02-merge_sortings.fast" for name in ("alpha", "beta", "gamma")}
+    left = [sum(link["units"] for link in flow if link[end].endswith(".fast")) for end in ("source", "target")]
+    assert left[0] == sum(link["units"] for link in flow if link["target"] in rest) < left[1]
     for row in table:
         source = {f"{member['sorting']}/{member['unit']}" for member in json.loads(row["members"])}
         assert set(re.findall(r"\w+/\d+", row["source"])) <= source
