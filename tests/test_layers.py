@@ -32,7 +32,7 @@ LAYERS = (
     ("api", "console", "commands", "demo", "cli", "__init__", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-NUMBERS_ONLY = {"numpy", "numba", "scipy", "networkx"}
+NUMBERS_ONLY = {"numpy", "numba", "scipy"}
 STANDARD_LIBRARY = sys.stdlib_module_names
 FILES = sorted(PACKAGE.rglob("*.py"))
 
