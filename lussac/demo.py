@@ -16,7 +16,7 @@ from spikeinterface.preprocessing import scale
 from lussac import sortings
 from lussac.errors import UsageError
 
-EXAMPLE = Path(__file__).parent / "params_examples" / "params_synthetic.json"
+EXAMPLE = Path(__file__).parent / "params_examples" / "params_best.json"
 PARAMS, RECORDING, PROBE, TRUTH = "params.json", "recording.dat", "probe.json", "truth"
 CHANNELS, NEURONS, SECONDS, SEED = 16, 20, 60.0, 4
 RATE, GAIN = 30_000.0, 0.195

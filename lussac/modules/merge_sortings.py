@@ -27,6 +27,17 @@ Trains = Mapping[UnitRef, Train]
 Result = tuple[list[Found], list[Decision], dict[str, NDArray[np.generic]]]
 """Neurons, decisions about all units, tables for the report."""
 
+FOR_AGREEMENT = (
+    "require_multiple_sortings_match",
+    "min_num_sortings",
+    "similarity",
+    "correlogram_validation",
+    "waveform_validation",
+    "merge_check",
+    "clean_edges",
+    "selection",
+)
+"""Parameters that say nothing to the fusion on the traces."""
 UNUSED = "it is not the best unit of its analysis for any neuron that the traces show"
 
 
@@ -162,6 +173,8 @@ def by_agreement(units: Trains, sortings: Sortings, params: Params, context: Con
 
 def by_fusion(units: Trains, params: Params, fusion: FusionParams, context: Context) -> Result:
     """Find the neurons that explain the traces best."""
+    if ignored := [name for name in FOR_AGREEMENT if name in params.model_fields_set]:
+        context.log.warning("With fusion the traces decide: %s is not used.", ", ".join(ignored))
     line = timeline(context.recording)
     fused = fuse(units, line, context.traces, fusion, params.refractory_period, params.max_shift, context.log)
     found = [_refined(unit) for unit in fused]

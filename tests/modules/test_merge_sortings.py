@@ -242,3 +242,11 @@ def test_fusion_on_the_traces(recording, truth, analyses, make_context):
     assert (accuracies(result, truth) >= 0.8).sum() >= 11
     assert (result.get_property("lussac_confidence") >= 0.5).all()
     assert len(outcome.decisions) == sum(sorting.get_num_units() for sorting in analyses.values())
+
+
+def test_what_fusion_does_not_use_is_said(make_context, caplog):
+    params = Params.model_validate({"fusion": {}, "similarity": {"window": 0.3}, "max_shift": 1.0})
+    MODULE.run({"a": sorting_of({0: [500]}, (30_000,))}, params, make_context(silent_recording(1.0, channels=1)))
+    assert [record.getMessage() for record in caplog.records if "not used" in record.getMessage()] == [
+        "With fusion the traces decide: similarity is not used."
+    ]
