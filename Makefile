@@ -53,7 +53,7 @@ coverage: setup ## every line and branch of lussac/algorithms is run by its test
 	NUMBA_DISABLE_JIT=1 $(PYTEST) -q -n $(WORKERS) tests/algorithms --cov=lussac.algorithms --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 
 .PHONY: lock
-lock: setup ## write the lock files anew
+lock: setup ## write the lock files anew (TORCH_INDEX=... or WHEELS=... for the CPU builds of torch)
 	$(BIN)/python requirements/lock.py
 	$(BIN)/python containers/lock.py
 

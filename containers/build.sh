@@ -3,6 +3,7 @@
 #   BASE_IMAGE   the Python image under containers/base; a digest for a release, or the one of testbed/base-image.sh
 #   DOCKER       the command: docker or podman
 #   WHEELS       a folder of wheels that are tried before the package index
+#   TORCH_INDEX  address of a package index with builds of torch for the CPU (PyTorch's own has them)
 #   REQUIREMENTS another lock file than requirements.txt: requirements-cpu.txt for kilosort4
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -38,6 +39,6 @@ for sorter in "$@"; do
     if [ -z "$based" ] && grep -q '=lussac/base' "$sorter/Dockerfile"; then based=yes; base; fi
     case $sorter in
         base) base ;;
-        *) build "$sorter" "$(tag "$sorter")" ${REQUIREMENTS:+"REQUIREMENTS=$REQUIREMENTS"} ;;
+        *) build "$sorter" "$(tag "$sorter")" ${REQUIREMENTS:+"REQUIREMENTS=$REQUIREMENTS"} ${TORCH_INDEX:+"TORCH_INDEX=$TORCH_INDEX"} ;;
     esac
 done
