@@ -1,5 +1,6 @@
 """What a run starts from: the recording and the analyses, read and checked before anything is written."""
 
+import contextlib
 import json
 import logging
 import os
@@ -71,8 +72,9 @@ def read_inputs(plan: Plan, given: Given, hashes: MutableMapping[str, str], log:
     loaded = read_recording(plan, given, log)
     steps = _steps(plan, given)
     jobs = plan.params.lussac.si_global_job_kwargs.kwargs()
-    recording = preprocessing.preprocess(loaded, steps, log, base=plan.base, hashes=hashes, jobs=jobs)
-    return Inputs(loaded, recording, {name: _fitting(name, analyses[name], recording, log) for name in analyses}, steps)
+    with _named_at(plan, "recording", "preprocessing"):
+        recording = preprocessing.preprocess(loaded, steps, log, base=plan.base, hashes=hashes, jobs=jobs)
+    return Inputs(loaded, recording, {name: _fitting(plan, name, analyses[name], recording, log) for name in analyses}, steps)
 
 
 def check_inputs(plan: Plan, log: logging.Logger) -> None:
@@ -82,12 +84,12 @@ def check_inputs(plan: Plan, log: logging.Logger) -> None:
     loaded = read_recording(plan, given, log)
     if not _steps(plan, given):  # which may change the rate or the length
         for name, sorting in analyses.items():
-            _fitting(name, sorting, loaded, log)
+            _fitting(plan, name, sorting, loaded, log)
 
 
 def read_analyses(plan: Plan, given: Given) -> dict[str, BaseSorting]:
     """Read the analyses, and check that the categories that passes work on can exist."""
-    analyses = {name: load_analysis(path) for name, path in plan.params.analyses.items()} | dict(given.sortings)
+    analyses = {name: _analysis(plan, name, path) for name, path in plan.params.analyses.items()} | dict(given.sortings)
     plan.check_categories({category for sorting in analyses.values() for category in srt.categories(sorting).values()})
     return analyses
 
@@ -98,7 +100,22 @@ def read_recording(plan: Plan, given: Given, log: logging.Logger) -> BaseRecordi
         return _checked(given.recording, log)
     if plan.params.recording is None:
         raise InputError("No recording is given. Add the section 'recording' to the params, or give one as an object.")
-    return loading.load(plan.params.recording, plan.base, log)
+    with _named_at(plan, "recording"):
+        return loading.load(plan.params.recording, plan.base, log)
+
+
+@contextlib.contextmanager
+def _named_at(plan: Plan, *keys: str) -> Iterator[None]:
+    """Say where the params name what can't be used."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(plan.document.problem(keys, str(error), key=True).render(plan.document.file)) from error
+
+
+def _analysis(plan: Plan, name: str, path: Path) -> BaseSorting:
+    with _named_at(plan, "analyses", name):
+        return load_analysis(path)
 
 
 def _steps(plan: Plan, given: Given) -> preprocessing.Steps:
@@ -114,8 +131,9 @@ def _checked(recording: BaseRecording, log: logging.Logger) -> BaseRecording:
     return rec.in_microvolts(recording, log)
 
 
-def _fitting(name: str, sorting: BaseSorting, recording: BaseRecording, log: logging.Logger) -> BaseSorting:
-    checked, notes = srt.check(name, sorting, recording)
+def _fitting(plan: Plan, name: str, sorting: BaseSorting, recording: BaseRecording, log: logging.Logger) -> BaseSorting:
+    with _named_at(plan, "analyses", name):
+        checked, notes = srt.check(name, sorting, recording)
     for note in notes:
         log.warning("%s", note)
     return checked
