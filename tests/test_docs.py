@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from spikeinterface.core import generate_ground_truth_recording
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
@@ -31,3 +33,15 @@ def test_make_targets_exist(text: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {word for line in text.splitlines() if line.startswith("make ") for word in line.split()[1:] if "=" not in word}
     assert named <= targets
+
+
+def test_the_module_of_the_architecture_page_works() -> None:
+    text = next(text for name, text in FENCE.findall((ROOT / "docs/architecture.md").read_text()) if name == "python")
+    page: dict = {}
+    exec(compile(text, "docs/architecture.md", "exec"), page)  # noqa: S102 - our own page
+    recording, sorting = generate_ground_truth_recording(durations=[2.0], num_channels=2, num_units=3, seed=0)
+    module, context = page["MODULE"], SimpleNamespace(recording=recording)
+    rates = {unit: spikes / 2.0 for unit, spikes in sorting.count_num_spikes_per_unit().items()}
+    middle = sorted(rates.values())[1]
+    kept = module.run({"a": sorting}, module.params(min_rate=middle), context).sortings["a"]
+    assert set(kept.unit_ids) == {unit for unit, rate in rates.items() if rate >= middle}
