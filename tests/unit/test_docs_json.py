@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from lussac import jsonc, params, plan
@@ -42,21 +41,6 @@ def whole(text: str) -> str:
         inside = f'"lussac": {{"pipeline": {{{CATEGORIES},\n{inside}}}}}'
     missing = [section for name, section in (("recording", BINARY), ("analyses", ANALYSES)) if name not in given]
     return "{" + ",\n".join([*missing, inside]) + "}"
-
-
-@pytest.fixture
-def inputs(tmp_path: Path) -> Path:
-    """Make the files that the examples name."""
-    (tmp_path / "recording.dat").write_bytes(bytes(128))
-    (tmp_path / "probe.json").write_text("{}")
-    (tmp_path / "recording").mkdir()
-    phy = tmp_path / "path/to/ks2_analysis"
-    phy.mkdir(parents=True)
-    for name in ("spike_times", "spike_clusters"):
-        np.save(phy / f"{name}.npy", np.zeros(1, dtype=np.int64))
-    (phy / "params.py").write_text("sample_rate = 30000.\n")
-    (tmp_path / "path/to/tridesclous_analysis.json").write_text('{"class": "spikeinterface.NumpySorting", "kwargs": {}}')
-    return tmp_path
 
 
 @pytest.mark.parametrize("text", blocks())

@@ -1,9 +1,7 @@
 """Every example of the user's documentation of params.json, as written there."""
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from lussac import jsonc, params, plan
@@ -103,22 +101,6 @@ EXAMPLES = [MISSING_COMMA, EXTRA_COMMA, BINARY, SPIKEGLX, SORTERS, ANALYSES, LUS
 def compiled(folder: Path, *sections: str) -> plan.Plan:
     (folder / "params.json").write_text("{\n" + ",\n".join(sections) + "\n}")
     return plan.compile_plan(params.read(folder / "params.json"))
-
-
-@pytest.fixture
-def inputs(tmp_path: Path) -> Path:
-    """Make the files that the examples name."""
-    (tmp_path / "recording.dat").write_bytes(bytes(128))
-    (tmp_path / "probe.json").write_text("{}")
-    (tmp_path / "recording").mkdir()
-    phy = tmp_path / "path/to/ks2_analysis"
-    phy.mkdir(parents=True)
-    for name in ("spike_times", "spike_clusters"):
-        np.save(phy / f"{name}.npy", np.zeros(1, dtype=np.int64))
-    (phy / "params.py").write_text("sample_rate = 30000.\n")
-    described = {"class": "spikeinterface.core.numpyextractors.NumpySorting", "kwargs": {}}
-    (tmp_path / "path/to/tridesclous_analysis.json").write_text(json.dumps(described))
-    return tmp_path
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.split('"')[1])
