@@ -94,7 +94,6 @@ def _processes(number: float) -> float:
 Milliseconds = Annotated[float, Field(ge=0)]
 Hertz = Annotated[float, Field(ge=0)]
 Micrometers = Annotated[float, Field(ge=0)]
-Microvolts = float
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 """At least one; ``500.`` and ``1e3`` are whole numbers too."""
