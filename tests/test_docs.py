@@ -7,9 +7,7 @@ from types import SimpleNamespace
 import pytest
 from spikeinterface.core import generate_ground_truth_recording
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+from tests.pages import PAGES, ROOT, fenced
 
 
 def blocks(language: str) -> list:
@@ -17,8 +15,7 @@ def blocks(language: str) -> list:
     return [
         pytest.param(text, id=f"{page.relative_to(ROOT)}-{number}")
         for page in PAGES
-        for number, (name, text) in enumerate(FENCE.findall(page.read_text()), start=1)
-        if name == language
+        for number, text in enumerate(fenced(page, language), start=1)
     ]
 
 
@@ -36,7 +33,7 @@ def test_make_targets_exist(text: str) -> None:
 
 
 def test_the_module_of_the_architecture_page_works() -> None:
-    text = next(text for name, text in FENCE.findall((ROOT / "docs/architecture.md").read_text()) if name == "python")
+    text, *_ = fenced(ROOT / "docs/architecture.md", "python")
     page: dict = {}
     exec(compile(text, "docs/architecture.md", "exec"), page)  # noqa: S102 - our own page
     recording, sorting = generate_ground_truth_recording(durations=[2.0], num_channels=2, num_units=3, seed=0)

@@ -1,7 +1,6 @@
 """Every command that the documentation shows does what it says, typed as it stands there."""
 
 import json
-import re
 import shlex
 import shutil
 import subprocess
@@ -12,21 +11,19 @@ import numpy as np
 import pytest
 
 from lussac import jsonc
+from tests.pages import PAGES, fenced
 from tests.tiny import write_recording
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CHECKED_ELSEWHERE = {"make", "pip"}
 EXAMPLE_CHANNELS = 16
 LUSSAC = shutil.which("lussac", path=str(Path(sys.executable).parent))
 
 
 def blocks() -> list:
-    pages = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
     return [
         pytest.param(text.splitlines(), id=f"{page.name}-{number}")
-        for page in pages
-        for number, text in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")), start=1)
+        for page in PAGES
+        for number, text in enumerate(fenced(page, "console"), start=1)
         if not {line.split()[0] for line in text.splitlines()} <= CHECKED_ELSEWHERE
     ]
 

@@ -1,8 +1,6 @@
 """The examples of docs/recording.md and docs/analyses.md run."""
 
 import logging
-import re
-from pathlib import Path
 
 import numpy as np
 import probeinterface
@@ -13,14 +11,13 @@ from lussac.analyses import load_analysis
 from lussac.loading import load
 from lussac.params import RecordingParams
 from lussac.preprocessing import preprocess
+from tests.pages import ROOT, fenced
 
-DOCS = Path(__file__).parents[2] / "docs"
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 log = logging.getLogger("test")
 
 
 def examples(page, language):
-    return [text for name, text in FENCE.findall((DOCS / page).read_text(encoding="utf-8")) if name == language]
+    return fenced(ROOT / "docs" / page, language)
 
 
 def write_recording(arguments):

@@ -1,14 +1,12 @@
 """Every JSON block of the documentation is a part of a params.json that is accepted."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from lussac import jsonc, params, plan
+from tests.pages import PAGES, fenced
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTIONS = ("recording", "spike_sorting", "analyses", "lussac")
 RECORDING = '"recording": {"recording_extractor": "binary", "extractor_params": {"file_paths": "recording.dat", %s}}'
 BINARY = RECORDING % '"sampling_frequency": 30000, "num_channels": 64, "dtype": "int16"'
@@ -17,12 +15,10 @@ CATEGORIES = '"units_categorization_9": {"all": {"CS": {}, "SS": {}, "spikes": {
 
 
 def blocks() -> list:
-    pages = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
     return [
         pytest.param(text, id=f"{page.name}-{number}")
-        for page in pages
-        if page.exists()
-        for number, text in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")), start=1)
+        for page in PAGES
+        for number, text in enumerate(fenced(page, "json"), start=1)
     ]
 
 
