@@ -10,8 +10,8 @@ FROM ${BASE_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1
 COPY requirements/build.txt requirements/image.txt /src/requirements/
 RUN python3 -m venv /opt/lussac \
- && /opt/lussac/bin/pip install --quiet --require-hashes -r /src/requirements/build.txt \
- && /opt/lussac/bin/pip install --quiet --no-build-isolation --require-hashes -r /src/requirements/image.txt
+ && /opt/lussac/bin/pip install --quiet --no-deps --require-hashes -r /src/requirements/build.txt \
+ && /opt/lussac/bin/pip install --quiet --no-build-isolation --no-deps --require-hashes -r /src/requirements/image.txt
 COPY pyproject.toml README.md LICENSE /src/
 COPY lussac /src/lussac
 RUN /opt/lussac/bin/pip install --quiet --no-build-isolation --no-deps /src \

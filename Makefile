@@ -16,15 +16,16 @@ help: ## list these commands
 .PHONY: setup
 setup: $(VENV)/installed ## install Lussac with all that its tests need into $(VENV)
 
-# Two steps, since a few libraries come as source only: what builds them is pinned too. The environment is made anew whenever a
+# Two steps, since a few libraries come as source only: what builds them is pinned too. The locks are complete (--no-deps): pip
+# would look up newer releases of what is asked for with an extra, and refuse them. The environment is made anew whenever a
 # lock file changes, so that nothing installed by hand is ever needed.
 $(VENV)/installed: pyproject.toml requirements/build.txt requirements/dev.txt requirements/torch.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Lussac needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.12 ...")'
 	rm -f $@
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/torch.txt \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/build.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/torch.txt \
 		|| echo 'No CPU build of torch for this Python here: the tests of lupin will be skipped.'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
