@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help
 help: ## list these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(VENV)/installed ## install Lussac with all that its tests need into $(VENV)
@@ -76,6 +76,11 @@ CASES := plain drift burst overlap hard $(if $(wildcard ../shared/bench),A B sma
 benchmark: setup ## compare with other ways of merging, and write docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py artefacts/benchmark $(CASES)
 	$(BIN)/python benchmarks/run.py artefacts/benchmark --table
+
+.PHONY: benchmark-scale
+benchmark-scale: setup ## measure time and memory against the size of recordings, and write docs/benchmarks.md
+	$(BIN)/python benchmarks/scale.py artefacts/scale
+	$(BIN)/python benchmarks/scale.py artefacts/scale --table
 
 .PHONY: testbed
 testbed: ## start docker and apptainer for the tests, as root on Debian: eval "$$(make -s testbed)"

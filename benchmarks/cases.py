@@ -235,9 +235,8 @@ def write_sorting(folder: Path, name: str, samples: NDArray[np.int64], labels: N
     file.with_suffix(".json").write_text(json.dumps(content))
 
 
-def generate(name: str, folder: Path) -> None:
+def generate(case: Case, folder: Path) -> None:
     """Write a case."""
-    case = CASES[name]
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([case.seed, 0])
     probe = make_probe(case.channels)
@@ -286,7 +285,7 @@ def main() -> None:
     """Read the command line."""
     match sys.argv[1:]:
         case ["generate", name, folder] if name in CASES:
-            generate(name, Path(folder))
+            generate(CASES[name], Path(folder))
         case ["sort", folder, *sorters] if sorters:
             sort(Path(folder), sorters)
         case _:

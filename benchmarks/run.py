@@ -70,7 +70,7 @@ def prepare(name: str, folder: Path) -> list[str]:
     if name in cases.CASES:
         wanted = list(SORTERS)
         if not (folder / "sortings" / "gt.json").exists():
-            cases.generate(name, folder)
+            cases.generate(cases.CASES[name], folder)
         cases.sort(folder, [sorter for sorter in wanted if not (folder / "sortings" / f"{sorter}.json").exists()])
         return wanted
     imitated = name in {"small", "long"}
@@ -113,7 +113,7 @@ def write_params(case: Path, out: Path, names: Sequence[str], pipeline: Mapping[
 
 
 def measure(command: Sequence[str], log: Path) -> dict[str, float]:
-    """Run a command; return its seconds and the largest memory of it and its children, in MB."""
+    """Run a command; return its seconds, those of all its processors, and the largest memory of one process, in MB."""
     start = time.perf_counter()
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
@@ -121,7 +121,11 @@ def measure(command: Sequence[str], log: Path) -> dict[str, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed, see {log}")
-    return {"seconds": round(time.perf_counter() - start, 1), "peak_mb": round(usage.ru_maxrss / 1024)}
+    return {
+        "seconds": round(time.perf_counter() - start, 1),
+        "cpu": round(usage.ru_utime + usage.ru_stime, 1),
+        "peak_mb": round(usage.ru_maxrss / 1024),
+    }
 
 
 def run_lussac(case: Path, out: Path, names: Sequence[str], pipeline: Mapping[str, object]) -> tuple[si.BaseSorting, dict]:
@@ -191,6 +195,7 @@ COLUMNS = (
     "merged",
     "redundant",
     "seconds",
+    "cpu",
     "peak_mb",
 )
 BEGIN, END = "<!-- table: written by benchmarks/run.py -->", "<!-- end of the table -->"
@@ -212,19 +217,19 @@ def machine() -> str:
     return f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GB, {software}"
 
 
-def write_table(work: Path) -> None:
-    """Put the table into the documentation."""
+def replace_block(begin: str, end: str, text: str) -> None:
+    """Put text between two marks of the documentation."""
     page = ROOT / "docs" / "benchmarks.md"
-    before, rest = page.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text(f"{before}{BEGIN}\n{table(work)}\n{END}{after}")
+    before, rest = page.read_text().split(begin)
+    _, after = rest.split(end)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     match sys.argv[1:]:
         case [folder, "--table"]:
-            write_table(Path(folder))
+            replace_block(BEGIN, END, table(Path(folder)))
         case [folder, *chosen] if chosen:
             for one in chosen:
                 run_case(one, Path(folder))
