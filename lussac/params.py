@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from lussac import jsonc
+from lussac import inside, jsonc
 from lussac.errors import InputError, ParamsError, Problem
 from lussac.jsonc import Document
 from lussac.validation import salvage
@@ -220,7 +220,8 @@ def read(path: str | Path) -> Document:
             raise InputError(f"{file} is too large for a params.json. Give the path of a params.json; `lussac init` writes one.")
         content = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"{file}: {error.strerror}. Give the path of a params.json; `lussac init` writes one.") from error
+        advice = inside.missing_params(Path(path), inside.here())
+        raise InputError(f"{file}: {error.strerror}. {advice}") from error
     return _in_folder(jsonc.parse(_decoded(content, file), file))
 
 

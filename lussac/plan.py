@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lussac import analyses, loading, modules, places, preprocessing
+from lussac import analyses, inside, loading, modules, places, preprocessing
 from lussac.errors import FolderError, InputError, ParamsError, Problem
 from lussac.jsonc import Document, Keys
 from lussac.modules import EXPORT_MARKER, MERGED
@@ -341,7 +341,8 @@ def _unwritable(every: Sequence[Place], document: Document) -> Iterator[Problem]
         found = places.obstacle(place)
         if found is not None:
             what = "may not be written to" if found.is_dir() else "is a file"
-            yield document.problem(place.where, f"{place.path} can't be written, for {found} {what}; choose another folder")
+            advice = inside.unwritable(found, inside.here())
+            yield document.problem(place.where, f"{place.path} can't be written, for {found} {what}; {advice}")
         elif place.role is Role.LOGS:
             try:
                 refuse_foreign(place.path)

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lussac import inside
 from lussac.errors import FolderError
 
 MARKER = "LUSSAC-RUN"
@@ -84,7 +85,8 @@ def explained(folder: Path) -> Iterator[None]:
                 "the finished steps are kept."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-            raise FolderError(f"{place} can't be written ({error.strerror}). Choose another folder.") from error
+            advice = inside.unwritable(place, inside.here())
+            raise FolderError(f"{place} can't be written ({error.strerror}). {advice[0].upper()}{advice[1:]}.") from error
         raise
 
 

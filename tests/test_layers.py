@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lussac"
 LAYERS = (
-    ("errors", "units", "__version__"),
+    ("errors", "inside", "units", "__version__"),
     ("algorithms",),
     ("jsonc", "validation", "params"),
     ("engines", "store", "provenance", "interrupt", "plainpickle"),

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from lussac import params_examples
+from lussac import inside, params_examples
 from lussac.console import make_console
 from lussac.errors import UsageError
+from lussac.inside import Kind
 
 EXAMPLES = Path(next(iter(params_examples.__path__)))
 
@@ -25,6 +26,8 @@ def main(chosen: argparse.Namespace) -> int:
     except FileExistsError as error:
         raise UsageError(f"{chosen.params} exists already and is left as it is. Give the name of a new file.") from error
     except OSError as error:
-        raise UsageError(f"{chosen.params} can't be written: {error.strerror}. Give a file in a folder that exists.") from error
+        seen = inside.here()
+        advice = "give a file in a folder that exists" if seen.kind is Kind.ELSEWHERE else inside.unwritable(chosen.params, seen)
+        raise UsageError(f"{chosen.params} can't be written: {error.strerror}; {advice}.") from error
     console.print(f"{chosen.params}: adapt the section 'recording', then run: lussac {chosen.params}", soft_wrap=True)
     return 0

@@ -18,6 +18,7 @@ from docker.types import DeviceRequest
 from docker.types import Mount as Bind
 from requests.exceptions import RequestException
 
+from lussac import inside
 from lussac.engines.base import (
     CACHES,
     OUT,
@@ -61,7 +62,7 @@ class DockerEngine:
             with _client() as client:
                 client.ping()
         except (DockerException, RequestException, OSError) as error:
-            return f"no daemon answers at {where} ({_short(error)}); start docker or set DOCKER_HOST"
+            return inside.no_daemon(where, error, _short(error), inside.here())
         return None
 
     def describe(self) -> Mapping[str, str]:

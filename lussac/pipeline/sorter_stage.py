@@ -10,9 +10,11 @@ from typing import Literal
 
 from spikeinterface.core import BaseSorting
 
-from lussac import preprocessing, sorters
+from lussac import inside, preprocessing, sorters
 from lussac import sortings as srt
+from lussac.engines import AUTO, ENGINES
 from lussac.errors import InterruptedRunError, LussacError, SorterError
+from lussac.inside import Kind
 from lussac.params import SorterParams
 from lussac.pipeline.perform import Materials
 from lussac.pipeline.progress import Progress, Watch
@@ -20,6 +22,9 @@ from lussac.pipeline.result import Options
 from lussac.provenance import Provenance
 from lussac.sorters import Finished, SorterJob, Stale, images
 from lussac.store import content_key
+
+CONTAINERS_OF = {Kind.DOCKER: "docker", Kind.APPTAINER: "singularity"}
+"""The engine that gives sorters containers of their own where Lussac runs in its image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +68,7 @@ class SorterStage:
         """
         jobs = [self._prepared(name) for name in self.runs]
         found = {job.name: result for job in jobs if (result := self._found(job)) is not None}
+        self._say_where([job for job in jobs if job.name not in found])
         made = self._sorted([job for job in jobs if job.name not in found])
         failed = {name: str(error) for name, error in made.items() if isinstance(error, LussacError)}
         if failed and not self.options.allow_failed_sorters:
@@ -113,6 +119,14 @@ class SorterStage:
         if result is not None:
             self._tell(job.name, "reused", result, "reused")
         return result
+
+    def _say_where(self, jobs: list[SorterJob]) -> None:
+        """Say in Lussac's own image which sorters have no container of their own, and why."""
+        seen = inside.here()
+        names = [job.name for job in jobs if job.engine.name == "local"]
+        if names and seen.kind is not Kind.ELSEWHERE and self.options.engine in (None, AUTO):
+            why = ENGINES[CONTAINERS_OF[seen.kind]]().unavailable() or "no images of theirs are here, which `make images` builds"
+            self.log.warning("%s will run inside Lussac's own image: %s.", ", ".join(names), why)
 
     def _sorted(self, jobs: list[SorterJob]) -> dict[str, Finished | LussacError]:
         """Run what isn't finished yet."""

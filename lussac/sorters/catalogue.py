@@ -19,6 +19,7 @@ class Row(Strict):
     digest: str = ""
     version: str
     packages: tuple[str, ...]
+    optional: Mapping[str, str] = {}
     gpu: Gpu
     deterministic: Deterministic
     seed: str | None = None
@@ -27,6 +28,11 @@ class Row(Strict):
     relaxed: frozenset[Literal["root", "writable-root", "network"]] = frozenset()
     licence: str
     why_not: str = ""
+
+    def needs(self, parameters: Mapping[str, object]) -> str:
+        """Return the distributions that the sorter needs with these parameters, separated by spaces."""
+        used = [name for name, parameter in self.optional.items() if parameters.get(parameter)]
+        return " ".join((*self.packages, *used)) or "spikeinterface"
 
     @property
     def reference(self) -> str:

@@ -127,7 +127,7 @@ def verify(locked: Mapping[str, Mapping[str, str]], engine: Engine) -> dict[str,
 
 def _runs_in(engine: Engine, sorter: str) -> str:
     row = catalogue()[sorter]
-    return " ".join(row.packages) or "spikeinterface" if engine.name == "local" else row.reference
+    return row.needs({}) if engine.name == "local" else row.reference
 
 
 def _platform(image: ImageRef) -> dict[str, str]:

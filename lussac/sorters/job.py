@@ -226,8 +226,8 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
 def _images(run: SorterParams, row: Row, engine: str | None) -> tuple[str, Mapping[str, str]]:
     """Return the engine wanted, and what each engine would run the sorter in."""
     runs_in = {name: row.reference for name in CONTAINERS if row.image}
-    if sorter_dict[run.sorter_name].is_installed():
-        runs_in["local"] = " ".join(row.packages) or "spikeinterface"
+    if row.optional or sorter_dict[run.sorter_name].is_installed():
+        runs_in["local"] = row.needs(run.sorter_params)
     for name in CONTAINERS:
         asked = run.sorter_params.get(f"{name}_image")
         if asked:

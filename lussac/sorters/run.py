@@ -196,6 +196,7 @@ def _write_inputs(job: SorterJob, draft: Path) -> None:
         "seed": job.seed,
         "job_kwargs": {"n_jobs": job.limits.cores, "chunk_duration": "1s", "progress_bar": True},
         "concatenate": job.row.concatenate,
+        "is_installed": bool(job.row.optional),
     }
     (draft / "in" / "job.json").write_text(json.dumps(order, indent=2, sort_keys=True, default=str), encoding="utf-8")
 

@@ -46,6 +46,8 @@ def sort(job: dict[str, Any], recording: Any, folder: Path) -> Any:
     import spikeinterface.core as si
     from spikeinterface.sorters import run_sorter, sorter_dict
 
+    if job["is_installed"]:  # SpikeInterface would ask for more than the sorter needs
+        sorter_dict[job["sorter"]].is_installed = classmethod(lambda _class: True)
     si.set_global_job_kwargs(**job["job_kwargs"])
     seed_everything(job["seed"])
     multi = recording.get_num_segments() > 1
