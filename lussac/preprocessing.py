@@ -25,6 +25,7 @@ Problem = tuple[tuple[str, ...], str]
 """Keys that lead from the section to a value, and what is wrong with it."""
 
 BAD_CHANNELS, CACHE = "remove_bad_channels", "cache"
+_REMEMBERED = "bad channels of "
 CACHE_MARKER = "lussac-cache.json"
 
 _ALIASES = {"gaussian_bandpass_filter": "gaussian_filter", "blank_staturation": "blank_saturation"}
@@ -126,7 +127,7 @@ def _without_bad_channels(
     recording: BaseRecording, arguments: Mapping[str, Any], source: str, memory: MutableMapping[str, str], log: logging.Logger
 ) -> BaseRecording:
     """Return a recording without its bad channels, which are looked for only once where `source` says what is looked at."""
-    remembered = f"bad channels of {source}"
+    remembered = f"{_REMEMBERED}{source}"
     if remembered not in memory:
         log.info("Looking for bad channels.")
         found, labels = spre.detect_bad_channels(recording, **arguments)
@@ -141,6 +142,12 @@ def _without_bad_channels(
         raise ValueError(f"every channel is bad: {names}")
     log.warning("Bad channels: %d of %d are removed: %s.", len(bad), recording.get_num_channels(), names)
     return recording.remove_channels([channel for channel, _ in bad])
+
+
+def remembered_labels(hashes: Mapping[str, str]) -> dict[str, str]:
+    """Return why channels were removed (dead, noise, out), by name, as far as it is remembered."""
+    found = (json.loads(text) for key, text in hashes.items() if key.startswith(_REMEMBERED))
+    return {str(channel): str(label) for channels in found for channel, label in channels}
 
 
 def _cached(recording: BaseRecording, folder: Path, source: str, jobs: Mapping[str, Any], log: logging.Logger) -> BaseRecording:

@@ -5,7 +5,7 @@ choices the one with the smaller number is taken.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -294,12 +294,15 @@ class Choice:
         Analyses that had to agree on a spike of the consensus; 0 for units.
     score
         See `Scoring.score`.
+    runner_up
+        What would have been chosen instead; None where there was nothing else.
     """
 
     train: Train
     units: tuple[int, ...]
     min_votes: int
     score: float
+    runner_up: "Choice | None" = None
 
 
 def choose(units: Mapping[int, tuple[str, Train]], scoring: Scoring) -> Choice:
@@ -326,7 +329,8 @@ def choose(units: Mapping[int, tuple[str, Train]], scoring: Scoring) -> Choice:
         agreed = scoring.consensus(votes, min_votes)
         if len(agreed):
             choices.append(Choice(agreed, (), min_votes, scoring.score(agreed, votes, votes=2)))
-    return max(choices, key=lambda choice: choice.score)
+    best, *rest = sorted(choices, key=lambda choice: -choice.score)
+    return replace(best, runner_up=rest[0] if rest else None)
 
 
 def redundant(similarity: NDArray[np.float64], ranks: Sequence[float], limit: float) -> dict[int, int]:

@@ -9,7 +9,7 @@ from dataclasses import astuple, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.agreement import Scoring
+from lussac.algorithms.agreement import Choice, Scoring
 from lussac.algorithms.contrast import Contrast, Limits, SpikeStatistics
 from lussac.algorithms.merging import Candidates, Merging, Neuron, Settings, merge
 from lussac.algorithms.timeline import Train
@@ -271,8 +271,12 @@ def _found(neuron: Neuron, refs: Sequence[UnitRef]) -> Found:
 
 
 def _source(neuron: Neuron, refs: Sequence[UnitRef]) -> str:
-    names = " + ".join(name_of(refs[unit]) for unit in neuron.choice.units or neuron.members)
-    return names if neuron.choice.units else f"consensus (at least {neuron.choice.min_votes} analyses) of {names}"
+    return _told(neuron.choice, neuron, refs)
+
+
+def _told(choice: Choice, neuron: Neuron, refs: Sequence[UnitRef]) -> str:
+    names = " + ".join(name_of(refs[unit]) for unit in choice.units or neuron.members)
+    return names if choice.units else f"consensus (at least {choice.min_votes} analyses) of {names}"
 
 
 def _kept(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
@@ -315,13 +319,19 @@ def _dropped(merging: Merging, refs: Sequence[UnitRef]) -> Iterator[Decision]:
 
 
 def _tables(merging: Merging, refs: Sequence[UnitRef]) -> dict[str, NDArray[np.generic]]:
-    """Return the graph for the report: units, pairs of units (indices into them) and the evidence about each pair."""
+    """Return what the report shows: the graph (units, pairs of them as indices, the evidence about each), and each choice."""
     pairs = sorted(merging.evidence)
     evidence = [astuple(merging.evidence[pair]) for pair in pairs]
+    runners_up = [neuron.choice.runner_up for neuron in merging.neurons]
+    told = [_told(choice, neuron, refs) if choice else "" for neuron, choice in zip(merging.neurons, runners_up, strict=True)]
     return {
         "units": np.array([name_of(ref) for ref in refs], dtype=str),
         "pairs": np.array(pairs, dtype=np.int64).reshape(-1, 2),
         "evidence": np.array(evidence, dtype=np.float64).reshape(-1, len(fields(Contrast))),
+        "chosen": np.array([_source(neuron, refs) for neuron in merging.neurons], dtype=str),
+        "score": np.array([neuron.choice.score for neuron in merging.neurons], dtype=np.float64),
+        "runner_up": np.array(told, dtype=str),
+        "runner_up_score": np.array([choice.score if choice else np.nan for choice in runners_up], dtype=np.float64),
     }
 
 

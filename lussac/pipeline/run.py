@@ -217,11 +217,13 @@ class _Run:
         return tuple(steps), final(state)
 
     def _picture(self, sortings: Sortings) -> None:
-        """Keep the templates that the report shows."""
-        if self.plan.params.lussac.logs_level >= REPORT_LEVEL:
-            from lussac.report.templates import write_templates  # noqa: PLC0415 - the report's page is not needed here
+        """Keep what the report shows of the traces."""
+        if self.plan.params.lussac.logs_level < REPORT_LEVEL:
+            return
+        from lussac.report.templates import left_out, write_templates  # noqa: PLC0415 - the report's page is not needed here
 
-            write_templates(self.store.root, sortings, self.materials.recording_hash, lambda: self.materials.traces)
+        absent = left_out(self.inputs.loaded, self.inputs.recording, preprocessing.remembered_labels(self.hashes))
+        write_templates(self.store.root, sortings, self.materials.recording_hash, lambda: self.materials.traces, absent)
 
     def _watched(self, perform: Perform) -> Perform:
         """Tell when a pass starts and when it fails."""

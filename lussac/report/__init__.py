@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from lussac.report.content import of_run
 from lussac.report.page import render
 from lussac.report.stored import read
-from lussac.report.tables import decisions, to_csv, units
+from lussac.report.tables import to_csv, units
 from lussac.report.templates import read_templates
+from lussac.report.verdicts import decisions
 from lussac.store import explained, write_atomically
 
 REPORT_FILE, UNITS_FILE, DECISIONS_FILE = "report.html", "units.csv", "decisions.csv"
@@ -39,5 +41,5 @@ def write_report(logs: Path, page: Path | None = None) -> Path:
     with explained(page.parent):
         write_atomically(logs / UNITS_FILE, to_csv(unit_rows, first=("sorting", "unit")))
         write_atomically(logs / DECISIONS_FILE, to_csv(decision_rows, first=("step", "sorting", "unit", "action", "reason")))
-        write_atomically(page, render(stored, pictures, unit_rows, decision_rows))
+        write_atomically(page, render(of_run(stored, pictures, unit_rows, decision_rows)))
     return page

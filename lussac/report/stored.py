@@ -17,10 +17,12 @@ from lussac.algorithms.timeline import Timeline, Train
 from lussac.errors import InputError
 from lussac.provenance import EVENTS, assemble
 from lussac.store import MARKER, Committed
-from lussac.units import Selector, UnitId, UnitRef
+from lussac.units import Action, Selector, UnitId, UnitRef
 
 Facts = Mapping[str, Any]
 Sortings = Mapping[str, BaseSorting]
+CHOICE = ("chosen", "score", "runner_up", "runner_up_score")
+"""Arrays of a fusing step with a value for each unit that it made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,9 @@ class Stored:
         At the end of these; an analysis that no pass worked on and no sorter of this run made is not among them.
     members
         For each unit of a fused sorting the decisions about the units that it was made of.
+    choices
+        For such a unit what its train was chosen from, where the step has kept that: `chosen`, `score`, `runner_up`,
+        `runner_up_score`.
     missing
         What the record names but the folder doesn't hold, a line each.
     """
@@ -85,6 +90,7 @@ class Stored:
     steps: tuple[StoredStep, ...]
     sortings: Sortings
     members: Mapping[UnitRef, Sequence[Facts]]
+    choices: Mapping[UnitRef, Facts]
     missing: tuple[str, ...]
 
     @property
@@ -123,15 +129,18 @@ def read(logs: Path) -> Stored:
     state, missing = _sorted(record)
     steps: list[StoredStep] = []
     members: dict[UnitRef, Sequence[Facts]] = {}
+    choices: dict[UnitRef, Facts] = {}
     for facts in record["steps"]:
         folder = logs / "steps" / Path(facts.get("folder") or "-").name  # the logs may have been moved since
         if "results" in facts and Committed.read(folder):
             steps.append(_load(folder, facts, state))
             state = _after(state, steps[-1])
-            members |= _members(steps[-1], state)
+            named = _neurons(steps[-1], state)
+            members |= _members(steps[-1], named)
+            choices |= _choices(steps[-1], named)
         else:
             missing.append(f"{facts['label']}: nothing is stored ({facts.get('message') or facts['outcome']})")
-    return Stored(record, tuple(steps), state, members, tuple(missing))
+    return Stored(record, tuple(steps), state, members, choices, tuple(missing))
 
 
 def _latest_events(file: Path) -> list[dict[str, Any]]:
@@ -186,18 +195,32 @@ def _unselected(sorting: BaseSorting, selector: Selector) -> BaseSorting:
     return srt.keep(sorting, [unit for unit, category in srt.categories(sorting).items() if not selector.matches(category)])
 
 
-def _members(step: StoredStep, state: Sortings) -> dict[UnitRef, Sequence[Facts]]:
-    """Return the decisions about the members of each unit that a pass has made; none where it made none."""
-    if not step.fuses:
-        return {}
-    found: dict[UnitRef, list[Facts]] = {}
-    for name, sorting in step.results.items():
+def _neurons(step: StoredStep, state: Sortings) -> dict[UnitId, UnitRef]:
+    """Return for each unit that a pass has made, as the pass called it, what it is called now; none where it made none."""
+    named: dict[UnitId, UnitRef] = {}
+    for name, sorting in step.results.items() if step.fuses else ():
         own = srt.unit_ids(sorting)
         # beside units of another pass, a unit that this pass called 0 may be called otherwise
         joined = srt.unit_ids(state[name])
-        named: dict[UnitId, UnitId] = dict(zip(own, joined[len(joined) - len(own) :], strict=True))
-        for decision in step.decisions:
-            unit = decision["numbers"].get("unit")
-            if decision["action"] == "merged" and unit in named:
-                found.setdefault(UnitRef(name, named[unit]), []).append(decision)
+        named |= {unit: UnitRef(name, now) for unit, now in zip(own, joined[len(joined) - len(own) :], strict=True)}
+    return named
+
+
+def _members(step: StoredStep, named: Mapping[UnitId, UnitRef]) -> dict[UnitRef, Sequence[Facts]]:
+    """Return the decisions about the members of each unit that a pass has made; they are stored from logs_level 2 on."""
+    found: dict[UnitRef, list[Facts]] = {ref: [] for ref in named.values()} if step.decisions else {}
+    for decision in step.decisions:
+        unit = decision["numbers"].get("unit")
+        if decision["action"] == Action.MERGED and unit in named:
+            found[named[unit]].append(decision)
     return dict(found)
+
+
+def _choices(step: StoredStep, named: Mapping[UnitId, UnitRef]) -> dict[UnitRef, Facts]:
+    """Return what the train of each unit that a pass has made was chosen from."""
+    kept = {name: step.measures[name].tolist() for name in CHOICE if name in step.measures}
+    return {
+        ref: {name: values[unit] for name, values in kept.items()}
+        for unit, ref in named.items()
+        if kept and isinstance(unit, int) and all(unit < len(values) for values in kept.values())
+    }

@@ -1,4 +1,4 @@
-"""Units and decisions as rows of plain values, with the numbers that can be had from stored spikes."""
+"""Units as rows of plain values, with the numbers that can be had from stored spikes; rows as CSV."""
 
 import csv
 import io
@@ -10,14 +10,18 @@ from typing import Any
 from lussac import sortings as srt
 from lussac.algorithms.contamination import contamination
 from lussac.algorithms.spiketrains import best_shift, match_spikes
-from lussac.algorithms.timeline import Train
+from lussac.algorithms.timeline import Timeline, Train
 from lussac.quality import ATTRIBUTES
-from lussac.report.stored import Stored, StoredStep
+from lussac.report.curves import spots_of
+from lussac.report.stored import Sortings, Stored, StoredStep
 from lussac.report.templates import Pictures
 from lussac.units import UnitRef
 
 Row = Mapping[str, Any]
 OWN = "lussac_"
+OWN_COLUMNS = ("sorting", "unit", "spikes", "firing_rate", "contamination", "main_channel", "x", "y", "peak_to_peak", "members",
+               "runner_up", "runner_up_score")  # fmt: skip
+"""Columns of the table of units that are not properties of a sorting."""
 REFRACTORY = (0.2, 1.0)
 """Censored and refractory period (ms) where no module of the run was given any."""
 MATCH = 0.4
@@ -33,46 +37,56 @@ def refractory_period(stored: Stored) -> tuple[float, float]:
 def units(stored: Stored, pictures: Pictures | None = None) -> list[Row]:
     """Return a row for each unit at the end of the run: its numbers, its properties, what modules have measured of it.
 
-    `firing_rate` is in Hz, `contamination` (0 to 1) is that of Llobet et al. (2022). ``members`` names the units that it was
-    made of, each with its agreement (share of the spikes of either that both have; NaN where it isn't stored). From templates:
-    `peak_to_peak` in uV, `main_channel`, and `SNR` where no module has measured it.
+    See `described`. ``members`` names the units that it was made of, each with its agreement (share of the spikes of either that
+    both have; NaN where it isn't stored), and `runner_up` says what its spikes would have been otherwise.
     """
     if not stored.sortings:
         return []
-    measured, seconds = _measured(stored), stored.timeline.total / stored.rate
-    censored, refractory = (round(period * 1e-3 * stored.rate) for period in refractory_period(stored))
-    before = _trains_before(stored)
-    properties = {ref: values for name in stored.sortings for ref, values in _properties(stored, name).items()}
-    return [
-        {
+    measured, before = _measured(stored), _trains_before(stored)
+    rows = described(stored.sortings, stored.trains, stored.timeline, stored.rate, refractory_period(stored), pictures)
+    return [row | measured.get(ref, {}) | _origin(stored, before, ref) for ref, row in rows.items()]
+
+
+def described(
+    sortings: Sortings,
+    trains: Mapping[UnitRef, Train],
+    timeline: Timeline,
+    rate: float,
+    periods: tuple[float, float],
+    pictures: Pictures | None,
+) -> dict[UnitRef, dict[str, Any]]:
+    """Return for each unit what spikes, templates and properties tell.
+
+    `firing_rate` is in Hz, `contamination` (0 to 1) is that of Llobet et al. (2022). From templates: `peak_to_peak` in uV,
+    `main_channel`, the place `x`, `y` in um, and `SNR`.
+
+    Parameters
+    ----------
+    sortings, trains
+        The units, and their spikes in the same order.
+    timeline, rate
+        The segments of the recording, and its sampling frequency in Hz.
+    periods
+        Censored and refractory period, in ms.
+    pictures
+        Templates, if there are any.
+    """
+    censored, refractory = (round(period * 1e-3 * rate) for period in periods)
+    seconds = timeline.total / rate
+    properties = {ref: values for name in sortings for ref, values in _properties(sortings, name).items()}
+    spots = {} if pictures is None else dict(zip(pictures.places, spots_of(pictures).tolist(), strict=True))
+    return {
+        ref: {
             "sorting": ref.sorting,
             "unit": ref.unit,
             "spikes": len(train),
             "firing_rate": len(train) / seconds if seconds else math.nan,
-            "contamination": contamination(train, censored, max(refractory, censored + 1), stored.timeline.total),
+            "contamination": contamination(train, censored, max(refractory, censored + 1), timeline.total),
         }
-        | _sizes(ref, pictures)
-        | measured.get(ref, {})
+        | ({} if pictures is None else _sizes(ref, pictures, spots[ref]))
         | properties[ref]
-        | ({"members": _members(stored, before, ref)} if ref in stored.members else {})
-        for ref, train in stored.trains.items()
-    ]
-
-
-def decisions(stored: Stored) -> list[Row]:
-    """Return a row for each decision of each module, with the numbers that decided as columns."""
-    return [
-        {
-            "step": step.label,
-            "sorting": decision["unit"][0],
-            "unit": decision["unit"][1],
-            "action": decision["action"],
-            "reason": decision["reason"],
-        }
-        | {f"value_{name}": value for name, value in decision["numbers"].items()}
-        for step in stored.steps
-        for decision in step.decisions
-    ]
+        for ref, train in trains.items()
+    }
 
 
 def to_csv(rows: Sequence[Row], first: Sequence[str]) -> str:
@@ -94,24 +108,24 @@ def to_csv(rows: Sequence[Row], first: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def _sizes(ref: UnitRef, pictures: Pictures | None) -> dict[str, Any]:
+def _sizes(ref: UnitRef, pictures: Pictures, spot: Sequence[float]) -> dict[str, Any]:
     """Return what the template of a unit tells."""
-    if pictures is None:
-        return {}
     place = pictures.places[ref]
-    channel = int(pictures.best[place, 0])
+    channel = int(pictures.near[place, 0])
     size, noise = float(pictures.sizes[place, channel]), float(pictures.noise[channel])
-    return {"main_channel": pictures.channels[channel], "peak_to_peak": size, "SNR": size / noise if noise else math.nan}
+    x, y = (round(value, 1) for value in spot)
+    snr = size / noise if noise else math.nan
+    return {"main_channel": pictures.channels[channel], "x": x, "y": y, "peak_to_peak": size, "SNR": snr}
 
 
 def _cell(value: object) -> object:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
-def _properties(stored: Stored, name: str) -> dict[UnitRef, dict[str, Any]]:
+def _properties(sortings: Sortings, name: str) -> dict[UnitRef, dict[str, Any]]:
     """Return what a sorting says of its units; what a sorter measured is kept apart from what the report does."""
-    sorting = stored.sortings[name]
-    taken = {"sorting", "unit", "spikes", "firing_rate", "contamination", "members", "main_channel", "peak_to_peak", *ATTRIBUTES}
+    sorting = sortings[name]
+    taken = {*OWN_COLUMNS, *ATTRIBUTES}
     columns = {key.removeprefix(OWN): values.tolist() for key, values in srt.properties(sorting).items()}
     named = {f"{key}_given" if key in taken else key: values for key, values in columns.items()}
     return {
@@ -152,21 +166,30 @@ def _trains_before(stored: Stored) -> dict[UnitRef, Train]:
     }
 
 
-def _members(stored: Stored, before: Mapping[UnitRef, Train], ref: UnitRef) -> list[dict[str, Any]]:
-    """Return the units that one was made of, each with its agreement and what was decided."""
-    return [
-        {
-            "sorting": member.sorting,
-            "unit": member.unit,
-            "agreement": _agreement(before[member], stored.trains[ref], stored.rate) if member in before else math.nan,
-            "decided": decision["reason"],
-        }
-        for decision in stored.members[ref]
-        for member in (UnitRef(*decision["unit"]),)
-    ]
+def _origin(stored: Stored, before: Mapping[UnitRef, Train], ref: UnitRef) -> dict[str, Any]:
+    """Return what a unit was made of, if a module has made it."""
+    if ref not in stored.members:
+        return {}
+    members = [_member(stored, before, ref, decision) for decision in stored.members[ref]]
+    choice = stored.choices.get(ref)
+    if choice is None:
+        return {"members": members}
+    return {"members": members, **{name: choice[name] for name in ("score", "runner_up", "runner_up_score")}}
 
 
-def _agreement(a: Train, b: Train, rate: float) -> float:
+def _member(stored: Stored, before: Mapping[UnitRef, Train], ref: UnitRef, decision: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a unit that one was made of, with its agreement and what was decided."""
+    member = UnitRef(*decision["unit"])
+    return {
+        "sorting": member.sorting,
+        "unit": member.unit,
+        "spikes": len(before[member]) if member in before else math.nan,
+        "agreement": agreement(before[member], stored.trains[ref], stored.rate) if member in before else math.nan,
+        "decided": decision["reason"],
+    }
+
+
+def agreement(a: Train, b: Train, rate: float) -> float:
     """Return the Jaccard index of two trains, up to a shift of 1 ms."""
     window, reach = round(MATCH * 1e-3 * rate), round(1e-3 * rate)
     shared = len(match_spikes(a + best_shift(a, b, reach, window), b, window)[0])

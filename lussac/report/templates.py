@@ -1,25 +1,39 @@
-"""Mean waveforms of the units at the end of a run: all that the report needs the recording for, written while it is at hand."""
+"""What the report shows of the traces, written at the end of a run: mean waveforms, amplitudes over time, channels."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from spikeinterface.core import BaseSorting
+from spikeinterface.core import BaseRecording, BaseSorting
 
 from lussac import sortings as srt
 from lussac.params import WaveformExtraction
 from lussac.report.stored import Stored
+from lussac.spikes import by_unit
 from lussac.store import content_key, explained
-from lussac.traces import Traces
+from lussac.traces import Templates, Traces
 from lussac.units import UnitRef
 
-FILE = "templates.npz"
-EXTRACTION = WaveformExtraction(ms_before=1.0, ms_after=2.0, max_spikes_per_unit=300, filter_band=(200.0, 6000.0))
-BEST = 4
-"""Channels on which the waveform of a unit is kept."""
+FILE, VERSION = "templates.npz", 2
+EXTRACTION = WaveformExtraction(ms_before=1.0, ms_after=2.0, max_spikes_per_unit=500, filter_band=(200.0, 6000.0))
+"""How they are taken: the same spikes make the template and show the amplitude over time."""
+NEAR = 12
+"""Channels around the largest one on which the waveform of a unit is kept."""
+
+Sortings = Mapping[str, BaseSorting]
+
+
+class LeftOut(NamedTuple):
+    """A channel of the recording that was not sorted: its name, place (um), and why."""
+
+    channel: str
+    x: float
+    y: float
+    why: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,32 +46,61 @@ class Pictures:
         For each unit its row.
     sizes
         Units x channels, from the lowest to the highest value of the template, in uV.
-    best
-        Units x few, channels with the largest template, the largest first.
+    near
+        Units x few, the channel with the largest template and those around it, the nearest first.
     waveforms
         Units x few x samples, the template on these channels, in uV.
     before
         Samples before the spike.
+    samples, amplitudes
+        For each unit some of its spikes: segment x sample, and the band-passed traces on the largest channel, at the largest
+        peak of the template, in uV.
     noise
         Of each channel, in uV.
     positions
         Channels x 2, in um.
     channels
         Their ids.
+    left_out
+        Channels of the recording that are not among them.
     """
 
     places: Mapping[UnitRef, int]
     sizes: NDArray[np.float32]
-    best: NDArray[np.int64]
+    near: NDArray[np.int64]
     waveforms: NDArray[np.float32]
     before: int
+    samples: Sequence[NDArray[np.int64]]
+    amplitudes: Sequence[NDArray[np.float32]]
     noise: NDArray[np.float32]
     positions: NDArray[np.float64]
     channels: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
 
 
-def write_templates(logs: Path, sortings: Mapping[str, BaseSorting], recording_hash: str, traces: Callable[[], Traces]) -> None:
-    """Write the templates of all units, unless those of the same units and recording are there.
+def left_out(loaded: BaseRecording, recording: BaseRecording, why: Mapping[str, str]) -> list[LeftOut]:
+    """Return the channels that a recording has lost by its preprocessing.
+
+    Parameters
+    ----------
+    loaded, recording
+        Before and after.
+    why
+        Labels of the channels that were found to be bad, by name.
+    """
+    kept, names = {str(channel) for channel in recording.channel_ids}, [str(channel) for channel in loaded.channel_ids]
+    places = loaded.get_channel_locations(axes="xy").tolist()
+    return [
+        LeftOut(name, x, y, why.get(name, "left out by the preprocessing"))
+        for name, (x, y) in zip(names, places, strict=True)
+        if name not in kept
+    ]
+
+
+def write_templates(
+    logs: Path, sortings: Sortings, recording_hash: str, traces: Callable[[], Traces], left_out: Sequence[LeftOut] = ()
+) -> None:
+    """Write what is shown of all units, unless that of the same units and recording is there.
 
     Parameters
     ----------
@@ -69,26 +112,35 @@ def write_templates(logs: Path, sortings: Mapping[str, BaseSorting], recording_h
         Of the recording that the traces are of.
     traces
         Called only if something has to be written.
+    left_out
+        Channels that the recording had before its preprocessing.
     """
     key = _key(sortings, recording_hash)
     if _read_key(logs / FILE) == key or not any(sorting.get_num_units() for sorting in sortings.values()):
         return
-    source = traces()
-    templates = source.templates(dict(sorted(sortings.items())), EXTRACTION, seed=0)
-    sizes = np.ptp(templates.means, axis=1)
-    best = np.argsort(-sizes, axis=1, kind="stable")[:, :BEST]
+    source, named = traces(), dict(sorted(sortings.items()))
+    shown = {name: _drawn(name, sorting, source) for name, sorting in named.items()}
+    templates = source.templates(shown, EXTRACTION, seed=0)
+    sizes, positions = np.ptp(templates.means, axis=1), source.recording.get_channel_locations(axes="xy")
+    main = sizes.argmax(axis=1)
+    near = _nearest(positions, main)
+    spikes, amplitudes = _amplitudes(source, shown, templates, main)
     beside = logs / f".{os.getpid()}.{FILE}"
     with explained(logs):
         np.savez(
             beside,
             key=key,
             sizes=sizes,
-            best=best,
-            waveforms=np.take_along_axis(templates.means, best[:, None, :], axis=2).swapaxes(1, 2),
+            near=near,
+            waveforms=np.take_along_axis(templates.means, near[:, None, :], axis=2).swapaxes(1, 2),
             before=templates.before,
+            counts=[len(values) for values in amplitudes],
+            samples=np.concatenate(spikes),
+            amplitudes=np.concatenate(amplitudes),
             noise=templates.noise,
-            positions=source.recording.get_channel_locations(axes="xy"),
+            positions=positions,
             channels=np.array(source.recording.channel_ids, dtype=str),
+            left_out=np.array([tuple(map(str, channel)) for channel in left_out], dtype=str).reshape(-1, len(LeftOut._fields)),
         )
         beside.replace(logs / FILE)
 
@@ -100,21 +152,56 @@ def read_templates(logs: Path, run: Stored) -> Pictures | None:
         return None
     with np.load(logs / FILE, allow_pickle=False) as stored:
         refs = (UnitRef(name, unit) for name, sorting in sorted(sortings.items()) for unit in srt.unit_ids(sorting))
+        borders = np.cumsum(stored["counts"])[:-1]
         return Pictures(
             places={ref: place for place, ref in enumerate(refs)},
             sizes=stored["sizes"],
-            best=stored["best"],
+            near=stored["near"],
             waveforms=stored["waveforms"],
             before=int(stored["before"]),
+            samples=np.split(stored["samples"], borders),
+            amplitudes=np.split(stored["amplitudes"], borders),
             noise=stored["noise"],
             positions=stored["positions"],
             channels=tuple(stored["channels"].tolist()),
+            left_out=tuple(LeftOut(name, float(x), float(y), why) for name, x, y, why in stored["left_out"].tolist()),
         )
 
 
-def _key(sortings: Mapping[str, BaseSorting], recording_hash: str) -> str:
+def _drawn(name: str, sorting: BaseSorting, source: Traces) -> BaseSorting:
+    """Return a sorting with the spikes alone that are looked at."""
+    chosen = sorting.to_spike_vector()[source.random_spikes(name, sorting, EXTRACTION, 0)]
+    return srt.build(chosen, srt.unit_ids(sorting), sorting.sampling_frequency, sorting.get_num_segments())
+
+
+def _nearest(positions: NDArray[np.float64], main: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each of some channels itself and those around it, the nearest first."""
+    distances = np.linalg.norm(positions[main][:, None] - positions, axis=2)
+    distances[np.arange(len(main)), main] = -1.0  # itself first, also where several channels are at one place
+    return np.argsort(distances, axis=1, kind="stable")[:, :NEAR]
+
+
+def _amplitudes(
+    source: Traces, sortings: Sortings, templates: Templates, main: NDArray[np.int64]
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float32]]]:
+    """Return for each unit segment and sample of its spikes, spikes x 2, and the traces at its largest peak there."""
+    on_main = np.take_along_axis(templates.means, main[:, None, None], axis=2)[:, :, 0]
+    shifts = np.abs(on_main).argmax(axis=1) - templates.before
+    values = source.values(sortings, EXTRACTION.filter_band, main, shifts)
+    samples: list[NDArray[np.int64]] = []
+    amplitudes: list[NDArray[np.float32]] = []
+    for name, sorting in sortings.items():
+        spikes, units = sorting.to_spike_vector(), sorting.get_num_units()
+        places = np.column_stack([spikes["segment_index"], spikes["sample_index"]])
+        samples += by_unit(places, spikes["unit_index"], units)
+        amplitudes += by_unit(values[name], spikes["unit_index"], units)
+    return samples, amplitudes
+
+
+def _key(sortings: Sortings, recording_hash: str) -> str:
     hashes = {name: srt.content_hash(sorting) for name, sorting in sortings.items()}
-    return content_key({"sortings": hashes, "recording": recording_hash, "extraction": EXTRACTION.model_dump(mode="json")})
+    extraction = EXTRACTION.model_dump(mode="json")
+    return content_key({"sortings": hashes, "recording": recording_hash, "extraction": extraction, "version": VERSION})
 
 
 def _read_key(file: Path) -> str:

@@ -53,6 +53,15 @@ def test_a_consensus_beats_units_that_all_miss_spikes():
     assert best.score == 90
 
 
+def test_the_next_best_choice_is_the_runner_up():
+    train = spaced(100)
+    best = choose({0: ("a", train), 1: ("b", train[::2]), 2: ("c", train[:90])}, SCORING)
+    assert best.runner_up is not None
+    assert (best.units, best.runner_up.units, best.runner_up.min_votes) == ((0,), (), 2)
+    assert best.score >= best.runner_up.score
+    assert choose({0: ("a", train)}, SCORING).runner_up is None
+
+
 def test_a_neuron_that_one_analysis_split_is_put_together():
     train = spaced(100)
     doublets = train[::2][:5] + 4

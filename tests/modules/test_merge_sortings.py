@@ -114,7 +114,19 @@ def test_every_unit_is_decided_about(recording, analyses, make_context):
     assert actions == {Action.MERGED, Action.REMOVED}
     assert any("merges two neurons" in decision.reason for decision in outcome.decisions)
     assert any("too few analyses" in decision.reason for decision in outcome.decisions)
-    assert set(outcome.arrays) == {"units", "pairs", "evidence"}
+    assert set(outcome.arrays) == {"units", "pairs", "evidence", "chosen", "score", "runner_up", "runner_up_score"}
+
+
+def test_each_choice_is_kept_with_its_runner_up(recording, analyses, make_context):
+    outcome = MODULE.run(analyses, Params(), make_context(recording))
+    tables, result = outcome.arrays, merged(outcome)
+    assert tables["chosen"].tolist() == result.get_property("lussac_source").tolist()
+    assert len(tables["runner_up"]) == result.get_num_units()
+    assert all(other != own for own, other in zip(tables["chosen"], tables["runner_up"], strict=True))
+    rivalled = tables["runner_up"] != ""
+    assert rivalled.any()
+    assert (tables["score"] >= tables["runner_up_score"])[rivalled].all()
+    assert np.isnan(tables["runner_up_score"][~rivalled]).all()
 
 
 def test_a_unit_knows_where_it_comes_from(recording, analyses, make_context):

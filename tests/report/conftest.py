@@ -1,13 +1,17 @@
 """A recording that whole runs start from, and logs folders of any size written by the parts that write them in a run."""
 
+import logging
+
 import numpy as np
 import pytest
-from spikeinterface.core import NumpySorting
-from tiny import CHANNELS, NEURONS, RATE, SECONDS, Case, imitate, write_analysis, write_recording
+from spikeinterface.core import NumpyRecording, NumpySorting
+from tiny import CHANNELS, NEURONS, RATE, SECONDS, Case, imitate, make_probe, write_analysis, write_recording
 
 from lussac import sortings as srt
 from lussac.provenance import Provenance
+from lussac.report.templates import LeftOut, write_templates
 from lussac.store import Store
+from lussac.traces import Traces
 
 SAMPLES = int(SECONDS * RATE)
 NASTY = """<script>document.title="run"</script><img src=x onerror="document.title='run'"> & "é" 'q' 🧠"""
@@ -31,9 +35,9 @@ def case(tmp_path_factory):
 
 @pytest.fixture
 def logs(tmp_path):
-    """Return a function that writes the logs of a run with so many merged units."""
+    """Return a function that writes the logs of a run with so many merged units; seen: with what the traces show of them."""
 
-    def write(units, *, status="done", sorters=(), ids=None, properties=None, decisions="", step="merge_sortings"):
+    def write(units, *, status="done", sorters=(), ids=None, properties=None, decisions="", step="merge_sortings", seen=False):
         folder = tmp_path / f"logs-{units}"
         sorting = NumpySorting.from_unit_dict([dict(enumerate(trains(units)))], RATE)
         spikes = sorting.to_spike_vector()
@@ -54,6 +58,11 @@ def logs(tmp_path):
             provenance.add("step", label=f"01-{step}.all", **facts, outcome="done", folder=place, seconds=1.5, results=results)
             if status != "running":
                 provenance.end(status, 0 if status == "done" else 130, "" if status == "done" else f"{status} {NASTY}")
+        if seen:
+            recording = NumpyRecording([np.random.default_rng(1).normal(0, 10, (SAMPLES, CHANNELS))], RATE)
+            recording.set_probe(make_probe(CHANNELS))
+            traces = Traces(recording, tmp_path, {}, logging.getLogger())
+            write_templates(folder, {"merged_sorting": sorting}, "0", lambda: traces, [LeftOut(NASTY, 0.0, 300.0, "dead")])
         return folder
 
     return write

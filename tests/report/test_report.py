@@ -1,10 +1,12 @@
 """The report of real runs, and of logs as runs leave them when all doesn't go well."""
 
+import base64
 import csv
 import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 from tiny import lussac, write_params
 
@@ -14,6 +16,7 @@ from lussac.report import DECISIONS_FILE, REPORT_FILE, UNITS_FILE, write_report
 
 from .conftest import NASTY
 
+UNSEEN = "Templates, amplitudes and the probe: not stored. A run with logs_level 2 that comes to its end writes them."
 PIPELINE = {
     "remove_bad_units": {"all": {"firing_rate": {"min": 8.0}, "amplitude": {"min": 0.0}}},
     "merge_sortings": {"all": {}},
@@ -29,6 +32,11 @@ def rows(file):
 def content(page):
     """Return what the page holds as data."""
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)[1])
+
+
+def numbers(text, kind):
+    """Return an array that the page holds packed."""
+    return np.frombuffer(base64.b64decode(text), kind)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +83,71 @@ def test_the_page_needs_no_other_file_and_is_small(finished):
         "02-merge_sortings.all",
         "03-remove_bad_units_2.all",
     ]
-    assert shown["analyses"] == ["alpha", "beta", "gamma"]
+    assert [row["analysis"] for row in shown["analyses"]] == ["alpha", "beta", "gamma"]
     assert shown["missing"] == []
-    assert len(shown["probe"]["sizes"]) == len(shown["units"])
-    assert shown["probe"]["waveforms"][0][0]
-    assert shown["curves"]["auto"][0][0] == 0
-    assert sum(shown["curves"]["intervals"][0]) <= shown["units"][0]["spikes"]
+    assert len(shown["curves"]["sizes"]) == len(shown["units"])
+    assert numbers(shown["curves"]["auto"][0], "<u4")[0] == 0
+    assert 0 < numbers(shown["curves"]["intervals"][0], "<u4").sum() < shown["units"][0]["spikes"]
+
+
+def test_the_page_holds_what_was_seen_on_the_traces(finished):
+    shown = content(finished / REPORT_FILE)
+    curves, probe, unit = shown["curves"], shown["probe"], shown["units"][0]
+    waves = numbers(curves["waveforms"][0], "<i2").reshape(len(curves["near"][0]), -1) * curves["step"]
+    assert probe["channels"][curves["near"][0][0]] == unit["main_channel"]
+    assert np.ptp(waves[0]) == pytest.approx(unit["peak_to_peak"], abs=0.2)
+    assert len(probe["noise"]) == len(probe["positions"]) == 8
+    times, amplitudes = (numbers(curves[name][0], kind) for name, kind in (("times", "<f4"), ("amplitudes", "<i2")))
+    assert len(times) == len(amplitudes)
+    assert unit["spikes"] - 2 <= len(times) <= unit["spikes"]  # less those whose window leaves the recording
+    assert (np.diff(times) > 0).all()
+    assert 0 < times[0] < times[-1] < 12.0
+    peak = waves[0][np.abs(waves[0]).argmax()]
+    assert np.mean(amplitudes * curves["step"]) == pytest.approx(peak, rel=0.05, abs=0.5)
+
+
+def test_neighbours_look_alike_and_have_a_cross_correlogram(finished):
+    shown = content(finished / REPORT_FILE)
+    near, counts = (shown["curves"]["neighbours"][name] for name in ("near", "counts"))
+    assert len(near) == len(shown["units"])
+    for place, rows_of in enumerate(near):
+        assert 0 < len(rows_of) <= 4
+        likeness = [alike for _, alike, _, _ in rows_of]
+        assert likeness == sorted(likeness, reverse=True)
+        for other, _, distance, pair in rows_of:
+            assert other != place
+            a, b = (np.array([shown["units"][which][axis] for axis in ("x", "y")]) for which in (place, other))
+            assert distance == pytest.approx(np.linalg.norm(a - b), abs=0.2)
+            assert len(numbers(counts[pair], "<u4")) == 201
+
+
+def test_each_choice_has_its_runner_up(finished):
+    for unit in content(finished / REPORT_FILE)["units"]:
+        assert unit["runner_up"]
+        assert unit["runner_up"] != unit["source"]
+        assert unit["runner_up_score"] <= unit["score"]
+
+
+def test_removed_units_name_criterion_value_and_limit(finished):
+    removed = content(finished / REPORT_FILE)["removed"]
+    bad = [row for row in removed if row["step"].startswith("01-")]
+    assert bad
+    for row in bad:
+        assert (row["criterion"], row["limit"]) == ("firing_rate", "\u2265 8")
+        assert row["value"] < 8
+    assert all(row["reason"] for row in removed)
+
+
+def test_what_each_analysis_brought_in(finished):
+    shown = content(finished / REPORT_FILE)
+    inputs = shown["steps"][0]["before"]
+    assert sum(row["given"] for row in shown["analyses"]) == inputs
+    assert sum(row["removed"] for row in shown["analyses"]) == len(shown["removed"])
+    for row in shown["analyses"]:
+        found = [unit for unit in shown["units"] if row["analysis"] in {member["sorting"] for member in unit["members"]}]
+        assert row["found"] == len(found)
+        assert row["alone"] == 0  # the merge wants two analyses
+        assert 0.5 < row["mean_agreement"] <= 1
 
 
 def test_the_units_that_a_merge_took_flow_into_it(finished):
@@ -117,7 +184,7 @@ def test_a_damaged_step_is_told_as_missing(finished, tmp_path):
     damaged = shutil.copytree(finished, tmp_path / "damaged")
     next((damaged / "steps").glob("02-*/sortings/*/spikes.npy")).unlink()
     shown = content(write_report(damaged))
-    assert shown["missing"] == ["02-merge_sortings.all: nothing is stored (done)"]
+    assert shown["missing"] == ["02-merge_sortings.all: nothing is stored (done)", UNSEEN]
 
 
 def test_no_report_below_level_2(case, tmp_path):
@@ -144,16 +211,22 @@ def test_a_failed_sorter_is_told_whether_or_not_the_run_went_on(case, tmp_path):
 
 @pytest.mark.parametrize("units", [0, 1, 600])
 def test_any_number_of_units(logs, units):
-    folder = logs(units)
+    folder = logs(units, seen=True)
     page = write_report(folder)
     assert len(rows(folder / UNITS_FILE)) == len(content(page)["units"]) == units
+    assert len(content(page)["curves"].get("waveforms", [])) == units
     assert page.stat().st_size < 15e6
+
+
+def test_channels_that_were_left_out_are_told(logs):
+    probe = content(write_report(logs(1, seen=True)))["probe"]
+    assert probe["left_out"] == [{"channel": NASTY, "x": 0.0, "y": 300.0, "why": "dead"}]
 
 
 def test_failed_sorters_and_an_interruption_are_told(logs):
     shown = content(write_report(logs(3, status="interrupted", sorters=[("kilosort", f"no GPU {NASTY}")])))
     assert shown["record"]["status"] == "interrupted"
-    assert shown["missing"] == [f"sorter kilosort: failed. no GPU {NASTY}"]
+    assert shown["missing"] == [f"sorter kilosort: failed. no GPU {NASTY}", UNSEEN]
 
 
 def test_text_of_users_is_never_markup(logs):

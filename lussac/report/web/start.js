@@ -1,0 +1,3 @@
+theme();
+({ run: showRun, comparison: showComparison })[data.kind]();
+document.addEventListener("DOMContentLoaded", () => requestAnimationFrame(() => setTimeout(startPlots)));
