@@ -297,11 +297,19 @@ def identity(pid: int) -> str:
 
 def is_gone(name: str) -> bool:
     """Tell whether the process that `identity` named has ended; False where that can't be seen from here."""
-    boot, namespace, pid, _ = name.split("/")
-    here = identity(1).split("/")
-    if boot != here[0]:
+    if is_of_another_boot(name):
         return True
-    return namespace == here[1] and identity(int(pid)) != name
+    return is_of_this_namespace(name) and identity(int(name.split("/")[2])) != name
+
+
+def is_of_another_boot(name: str) -> bool:
+    """Tell whether a process ran before this machine was started, or on another one."""
+    return name.partition("/")[0] != identity(1).partition("/")[0]
+
+
+def is_of_this_namespace(name: str) -> bool:
+    """Tell whether the number of a process means something here: containers have their own."""
+    return name.split("/")[1] == identity(1).split("/")[1]
 
 
 def on_host(word: str, mounts: Iterable[Mount]) -> str:

@@ -3,18 +3,16 @@
 import contextlib
 import hashlib
 import os
-import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
-from docker.types import DeviceRequest
 from docker.types import Mount as Bind
 from requests.exceptions import RequestException
 
@@ -31,52 +29,61 @@ from lussac.engines.base import (
     Progress,
     identity,
     is_gone,
+    is_of_another_boot,
+    is_of_this_namespace,
     judge,
     supervise,
 )
-from lussac.engines.hostpaths import bind, may_be_container, places, verify
+from lussac.engines.daemon import Daemon, ask, connect, default_host, knock
+from lussac.engines.gpus import allotted, request
+from lussac.engines.hostpaths import Here, bind, find, may_be_container, own_ids, verify
+from lussac.engines.preflight import Answer, check
+from lussac.engines.preflight import arguments as preflight
 from lussac.errors import EngineError
 
-PARENT, RUN = "io.lussac.parent", "io.lussac.run"
+PARENT, CONTAINER, RUN = "io.lussac.parent", "io.lussac.container", "io.lussac.run"
+"""Labels: the process of Lussac, the container that it runs in (if any), and the run of the job."""
 PATIENCE = 20.0
 """Seconds that a daemon gets to come back."""
-GRACE = 2
-"""Seconds between the wish to end and the kill."""
 KILLED = 128 + 9
 SUBPATHS_SINCE = (1, 45)
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True)
 class DockerEngine:
-    """Runs jobs as containers of a docker daemon, which may be podman's."""
+    """Runs jobs as containers of a docker daemon, which may be podman's.
+
+    Parameters
+    ----------
+    host
+        Where the daemon listens.
+    """
 
     name: str = "docker"
     runs_as_owner: bool = True
+    host: str = field(default_factory=default_host)
 
     def unavailable(self) -> str | None:
         """Return None, or why no daemon answers."""
-        where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
         try:
-            _knock(where)
-            with _client() as client:
+            knock(self.host)
+            with connect(self.host) as client:
                 client.ping()
         except (DockerException, RequestException, OSError) as error:
-            return inside.no_daemon(where, error, _short(error), inside.here())
+            return inside.no_daemon(self.host, error, _short(error), inside.here())
         return None
 
     def describe(self) -> Mapping[str, str]:
         """Return version, storage and rights of the daemon."""
-        with _client() as client:
-            info, version = client.info(), client.version()
-        kind = version.get("Components", [{}])[0].get("Name", "Engine")
+        with connect(self.host) as client:
+            daemon = ask(client)
         return {
             "name": self.name,
-            "flavour": "podman" if "podman" in kind.lower() else "docker",
-            "version": version["Version"],
-            "rootless": str(_is_rootless(info)),
-            "storage": info["Driver"],
-            "cgroup": str(info.get("CgroupVersion", "")),
+            "flavour": "podman" if daemon.podman else "docker",
+            "version": daemon.version,
+            "rootless": str(daemon.rootless),
+            "storage": daemon.storage,
+            "cgroup": daemon.cgroup,
         }
 
     def resolve(self, image: str, *, pull: bool) -> ImageRef:
@@ -94,13 +101,12 @@ class DockerEngine:
         EngineError
             If it isn't there, can't be pulled, isn't what its digest says, or is made for another processor.
         """
-        with _client() as client:
+        with connect(self.host) as client:
             try:
                 attributes = client.images.get(image).attrs
             except ImageNotFound:
                 attributes = _pulled(client, image, pull=pull)
-            machine = client.info()["Architecture"]
-        machine = MACHINES.get(machine, machine)
+            machine = ask(client).machine
         if attributes["Architecture"] != machine:
             raise EngineError(
                 f"{image} is made for {attributes['Architecture']}, this machine is {machine}; pull or build its own."
@@ -109,7 +115,7 @@ class DockerEngine:
 
     def has_image(self, image: str) -> bool:
         """Tell whether the daemon's store has an image."""
-        with _client() as client:
+        with connect(self.host) as client:
             try:
                 client.images.get(image)
             except ImageNotFound:
@@ -117,23 +123,21 @@ class DockerEngine:
         return True
 
     def offers_gpu(self) -> bool:
-        """Tell whether the daemon has NVIDIA's runtime or a CDI device."""
-        with _client() as client:
-            info = client.info()
-        return "nvidia" in info.get("Runtimes", {}) or any(
-            "nvidia" in str(device) for device in info.get("DiscoveredDevices") or ()
-        )
+        """Tell whether the daemon has NVIDIA's runtime or a CDI device, and this process may use one."""
+        with connect(self.host) as client:
+            return ask(client).gpus and bool(allotted(os.environ))
 
     def has_gpu(self, image: ImageRef) -> bool:
         """Ask a container of this image for its GPUs: what this process sees says nothing about the daemon's machine."""
-        with _client() as client:
+        ids = allotted(os.environ)
+        if not ids:
+            return False
+        with connect(self.host) as client:
+            arguments = {"image": image.start, "entrypoint": ["nvidia-smi"], "command": ["-L"], "network_mode": "none"}
             try:
-                seen = client.containers.run(
-                    image.start, ["-L"], entrypoint=["nvidia-smi"], device_requests=_gpus(), network_mode="none", remove=True
-                )
+                return "GPU" in _answer(client, arguments | {"device_requests": [request(ids, cdi=ask(client).cdi)]}).text
             except (DockerException, RequestException):
                 return False
-        return b"GPU" in seen
 
     def run(self, job: Job, log: Path, progress: Progress, stop: threading.Event) -> Exit:
         """Run a job as a container, which is removed whatever happens."""
@@ -147,13 +151,16 @@ class DockerEngine:
                 message=message,
                 seconds=time.monotonic() - begin,
                 command=_shown(arguments),
-                enforced=("cores", "memory", "seconds"),
+                enforced=("cores", "memory", "seconds", *(() if "network" in job.relaxed else ("network",))),
             )
 
-        with _client() as client:
+        with connect(self.host) as client:
             try:
-                info = client.info()
-                arguments |= create_arguments(job, info, binds(client, job))
+                daemon, here = ask(client), find(client, job.source(OUT))
+                arguments |= create_arguments(job, daemon, binds(job, here, daemon), allotted(os.environ))
+                arguments["labels"] = labels(job, identity(os.getpid()), here)
+                if is_risky(daemon, here):
+                    check(job.source(OUT), job.source(WORK), lambda name: _answer(client, preflight(arguments, name)))
                 with _container(client, arguments) as container:
                     if may_be_container():
                         verify(container, job.source(OUT), OUT)
@@ -171,16 +178,24 @@ class DockerEngine:
     def reap(self) -> tuple[str, ...]:
         """Remove containers whose run of Lussac is gone."""
         removed = []
-        with _client() as client:
-            for container in client.containers.list(all=True, filters={"label": PARENT}, ignore_removed=True):
-                if is_gone(container.labels[PARENT]):
+        with connect(self.host) as client:
+            ours = client.containers.list(all=True, filters={"label": PARENT}, ignore_removed=True)
+            alive = {container.id for container in client.containers.list(ignore_removed=True)} if ours else set()
+            for container in ours:
+                if is_abandoned(container.labels, running=container.id in alive, alive=alive, own=next(own_ids(), "")):
                     with contextlib.suppress(NotFound):
                         container.remove(force=True, v=True)
                     removed.append(f"container {container.name} of a run that is gone")
         return tuple(removed)
 
+    def path_of(self, folder: Path) -> str:
+        """Return what a folder of this process is on the daemon's machine; raise EngineError where it is nothing there."""
+        with connect(self.host) as client:
+            here = find(client, folder)
+        return str(bind(here.places if here else None, Mount(folder, OUT), subpaths=True)["Source"])
 
-def binds(client: docker.DockerClient, job: Job) -> list[Bind]:
+
+def binds(job: Job, here: Here | None, daemon: Daemon) -> list[Bind]:
     """Return the mounts of a job as the daemon's machine knows them; one inside another comes after it.
 
     Raises
@@ -190,33 +205,27 @@ def binds(client: docker.DockerClient, job: Job) -> list[Bind]:
     """
     if missing := [mount.source for mount in job.mounts if not mount.source.exists()]:
         raise EngineError(f"{missing[0]} doesn't exist. Was it removed while sorters were running?")
-    known = places(client, job.source(OUT))
-    subpaths = known is not None and _api_version(client) >= SUBPATHS_SINCE
+    known = here.places if here else None
+    subpaths = daemon.api >= SUBPATHS_SINCE
     return [bind(known, mount, subpaths=subpaths) for mount in sorted(job.mounts, key=lambda mount: mount.target)]
 
 
-def seen_by_daemon(folder: Path) -> str:
-    """Return what a folder of this process is on the daemon's machine; raise EngineError where it is nothing there."""
-    with _client() as client:
-        known = places(client, folder)
-        source = bind(known, Mount(folder, OUT), subpaths=True)["Source"]
-    return str(source)
-
-
-def create_arguments(job: Job, info: Mapping[str, Any], mounts: list[Bind]) -> dict[str, Any]:
-    """Return a job as arguments of the SDK; pure.
+def create_arguments(job: Job, daemon: Daemon, mounts: list[Bind], gpus: tuple[str, ...]) -> dict[str, Any]:
+    """Return a job as arguments of the SDK; pure but for a look at the owner of its output folder.
 
     Parameters
     ----------
     job
         What to run.
-    info
+    daemon
         What the daemon says about itself.
     mounts
         The mounts of the job, on the daemon's machine.
+    gpus
+        Those that this process may use.
     """
     owner = job.source(OUT).stat()
-    user = "0:0" if _is_rootless(info) or "root" in job.relaxed else f"{owner.st_uid}:{owner.st_gid}"
+    user = "0:0" if daemon.rootless or "root" in job.relaxed else f"{owner.st_uid}:{owner.st_gid}"
     arguments: dict[str, Any] = {
         "image": job.image.start,
         "entrypoint": [job.argv[0]],
@@ -233,15 +242,51 @@ def create_arguments(job: Job, info: Mapping[str, Any], mounts: list[Bind]) -> d
         "init": True,
         "nano_cpus": job.limits.cores * 1_000_000_000,
         "pids_limit": 8192,
-        "shm_size": job.limits.memory or info["MemTotal"],
-        "labels": {RUN: job.label, PARENT: identity(os.getpid())},
+        "shm_size": job.limits.memory or daemon.memory,
         "detach": True,
     }
+    if daemon.remaps_users:
+        arguments["userns_mode"] = "host"  # else its files would belong to a number that nobody outside has
     if job.limits.memory:
         arguments |= {"mem_limit": job.limits.memory, "memswap_limit": job.limits.memory}
     if job.gpu:
-        arguments["device_requests"] = _gpus()
+        arguments["device_requests"] = [request(gpus, cdi=daemon.cdi)]
     return arguments
+
+
+def is_risky(daemon: Daemon, here: Here | None) -> bool:
+    """Tell whether a container may see other folders or have another user than this process expects; pure."""
+    return here is not None or daemon.podman or daemon.rootless or daemon.remaps_users or daemon.selinux
+
+
+def labels(job: Job, parent: str, here: Here | None) -> dict[str, str]:
+    """Return what tells later runs whose container this is; pure."""
+    inside = {CONTAINER: here.container} if here and here.container else {}
+    return {RUN: job.label, PARENT: parent, **inside}
+
+
+def is_abandoned(labels: Mapping[str, str], *, running: bool, alive: Collection[str], own: str) -> bool:
+    """Tell whether the run of Lussac that started a container is gone.
+
+    Parameters
+    ----------
+    labels
+        Of the container.
+    running
+        Whether it still runs.
+    alive
+        The ids of all containers that run.
+    own
+        The id of the container that this process runs in, as far as it is known.
+    """
+    parent, container = labels[PARENT], labels.get(CONTAINER, "")
+    if container and container not in alive:
+        return True
+    if is_of_another_boot(parent):  # this machine was started anew, or another one shares the daemon, whose runs are its own
+        return not running
+    if container and container == own and not is_of_this_namespace(parent):
+        return True  # this container was started anew
+    return is_gone(parent)
 
 
 def reference(asked: str, attributes: Mapping[str, Any]) -> ImageRef:
@@ -290,24 +335,6 @@ def cause(message: str) -> Outcome:
     return Outcome.INFRA
 
 
-def _knock(where: str) -> None:
-    """Connect to a local daemon and hang up: the SDK leaves its socket open where nobody answers."""
-    if where.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as stream:
-            stream.settimeout(10)
-            stream.connect(where.removeprefix("unix://"))
-
-
-@contextlib.contextmanager
-def _client() -> Iterator[docker.DockerClient]:
-    """Give a client of this thread's own, which isn't safe to share."""
-    client = docker.from_env(timeout=60)
-    try:
-        yield client
-    finally:
-        client.close()
-
-
 @contextlib.contextmanager
 def _container(client: docker.DockerClient, arguments: Mapping[str, Any]) -> Iterator[Container]:
     container = client.containers.create(**arguments)
@@ -328,12 +355,20 @@ def _watch(
         writer.start()
         ended, code = supervise(lambda: _exit_code(container), log, job.limits.seconds, progress, stop)
         if ended:
-            container.stop(timeout=GRACE)
+            container.kill()  # at once: nothing of a sorter that was stopped is used
         writer.join(5)
     container.reload()
     out_of_memory = container.attrs["State"].get("OOMKilled", False) or code == KILLED
     outcome, message = judge(ended, code, job.limits, out_of_memory=out_of_memory)
     return outcome, code, message
+
+
+def _answer(client: docker.DockerClient, arguments: Mapping[str, Any]) -> Answer:
+    """Run a short program in a container of its own to its end."""
+    with _container(client, arguments) as container:
+        container.start()
+        code = container.wait(timeout=60)["StatusCode"]
+        return Answer(code, container.logs().decode(errors="replace"))
 
 
 def _copy_log(container: Container, file: int) -> None:
@@ -371,19 +406,6 @@ def _pulled(client: docker.DockerClient, image: str, *, pull: bool) -> Mapping[s
         return dict(client.images.get(image).attrs)
     except (DockerException, RequestException) as error:
         raise EngineError(f"{image} can't be pulled ({_short(error)}); look at its name and at the network.") from error
-
-
-def _api_version(client: docker.DockerClient) -> tuple[int, ...]:
-    return tuple(int(part) for part in client.version()["ApiVersion"].split("."))
-
-
-def _is_rootless(info: Mapping[str, Any]) -> bool:
-    """Tell whether the daemon runs without root: then the container's root is the user who started it."""
-    return any("name=rootless" in option for option in info.get("SecurityOptions") or ())
-
-
-def _gpus() -> list[DeviceRequest]:
-    return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
 
 
 def _short(error: Exception) -> str:

@@ -116,13 +116,14 @@ def _user_namespaces() -> Iterator[Finding]:
 def _path_mapping(folder: Path) -> Finding:
     """Tell what the folder is for the docker daemon."""
     about = "path mapping"
-    if reason := ENGINES["docker"]().unavailable():
-        return Finding(about, Verdict.NOTE, f"not looked at: {reason.partition(';')[0]}")
-    from lussac.engines.docker import seen_by_daemon  # noqa: PLC0415 - docker takes half a second to import
+    from lussac.engines.docker import DockerEngine  # noqa: PLC0415 - docker takes half a second to import
 
+    engine = DockerEngine()
+    if reason := engine.unavailable():
+        return Finding(about, Verdict.NOTE, f"not looked at: {reason.partition(';')[0]}")
     folder = _existing(folder)
     try:
-        there = seen_by_daemon(folder)
+        there = engine.path_of(folder)
     except EngineError as error:
         found, _, fix = str(error).partition(". ")
         return Finding(about, Verdict.BAD, found, fix)

@@ -9,9 +9,10 @@ import contextlib
 import os
 import re
 import secrets
+import shlex
 import socket
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -44,7 +45,23 @@ class Place:
 Places = tuple[Place, ...]
 
 
-def places(client: docker.DockerClient, folder: Path) -> Places | None:
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The container that this process runs in.
+
+    Parameters
+    ----------
+    places
+        What its folders are on the daemon's machine.
+    container
+        Its id; empty where the user told the places, so that nobody had to look for it.
+    """
+
+    places: Places
+    container: str = ""
+
+
+def find(client: docker.DockerClient, folder: Path) -> Here | None:
     """Find out what the folders of this process are on the daemon's machine.
 
     Parameters
@@ -56,7 +73,7 @@ def places(client: docker.DockerClient, folder: Path) -> Places | None:
 
     Returns
     -------
-    tuple of Place, or None
+    Here or None
         None where this process doesn't run in a container, so that paths are the same.
 
     Raises
@@ -65,17 +82,17 @@ def places(client: docker.DockerClient, folder: Path) -> Places | None:
         If it does, and no container that the daemon knows has this folder.
     """
     if given := os.environ.get(VARIABLE):
-        return parse_map(given)
+        return Here(parse_map(given))
     guessed = list(dict.fromkeys(own_ids()))
     if not guessed and not may_be_container():
         return None
     with _nonce(folder) as nonce:
         for container in _candidates(client, guessed):
             if _sees(container, nonce, str(nonce)):
-                return tuple(mounted(container.attrs["Mounts"]))
+                return Here(tuple(mounted(container.attrs["Mounts"])), container.id)
     if not guessed:
         return None
-    raise EngineError(unmapped(folder))
+    raise EngineError(unmapped(folder, _started(client, guessed)))
 
 
 def may_be_container() -> bool:
@@ -147,14 +164,45 @@ def bind(known: Places | None, mount: Mount, *, subpaths: bool = False) -> Bind:
     return bound
 
 
-def unmapped(folder: Path) -> str:
-    """Say how to start this container so that a folder of it can be given to sorters."""
+def unmapped(folder: Path, started: Sequence[str] = ("...",)) -> str:
+    """Say how to start this container so that a folder of it can be given to sorters.
+
+    Parameters
+    ----------
+    folder
+        The one that only this container knows.
+    started
+        How this container was started: its mounts, its image and its command, as words for ``docker run``.
+    """
     top = Path(*folder.parts[:2])
+    socket_file = "/var/run/docker.sock:/var/run/docker.sock"
+    mounts = ["-v", f"/your/folder:{top}", *(() if any("docker.sock" in word for word in started) else ("-v", socket_file))]
+    line = " ".join(word if word == "..." else shlex.quote(word) for word in ("docker", "run", "--rm", *mounts, *started))
     return (
-        f"{folder} is in this container only, so that no sorter container can see it. Start this one with "
-        f"`docker run -v /your/folder:{top} -v /var/run/docker.sock:/var/run/docker.sock ...`, "
+        f"{folder} is in this container only, so that no sorter container can see it. Start this one with `{line}`, "
         f"or say what it is on the host: {VARIABLE}={top}=/your/folder"
     )
+
+
+def command_of(container: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the words for ``docker run`` that start a container as its daemon describes it; pure."""
+    words = []
+    for mount in container["Mounts"]:
+        source = mount["Name"] if mount["Type"] == "volume" else mount["Source"]
+        words += ["-v", f"{source}:{mount['Destination']}" + ("" if mount.get("RW", True) else ":ro")]
+    config = container["Config"]
+    entrypoint = config.get("Entrypoint") or []
+    if entrypoint:
+        words += ["--entrypoint", entrypoint[0]]
+    return (*words, config["Image"], *entrypoint[1:], *(config.get("Cmd") or ()))
+
+
+def _started(client: docker.DockerClient, guessed: list[str]) -> tuple[str, ...]:
+    """Return how this container was probably started: a command to show, not to run."""
+    for name in guessed:
+        with contextlib.suppress(DockerException):
+            return command_of(client.containers.get(name).attrs)
+    return ("...",)
 
 
 def mounted(mounts: list[Mapping[str, Any]]) -> Iterator[Place]:

@@ -193,7 +193,7 @@ def arguments(job: Job, *, isolate_network: bool) -> tuple[str, ...]:
 
     HOME is set by ``env`` inside: apptainer refuses to set it itself without mounting a home.
     """
-    flags = ["--quiet", "exec", "--containall", "--cleanenv", "--no-home", "--no-eval", "--pid", "--pwd", WORK]
+    flags = ["--quiet", "exec", "--containall", "--cleanenv", "--no-home", "--no-eval", "--no-privs", "--pid", "--pwd", WORK]
     if isolate_network:
         flags += ["--net", "--network", "none"]
     if job.gpu:

@@ -107,7 +107,7 @@ def test_the_map_of_the_user_goes_first(orchestrate):
 def test_a_folder_that_is_not_mounted_is_refused(orchestrate):
     outcome, message, made = orchestrate("/run-here", data=None)
     assert (outcome, made) == ("mount", None)
-    assert "docker run -v /your/folder:/run-here" in message
+    assert "docker run --rm -v /your/folder:/run-here" in message
 
 
 def test_a_named_volume(orchestrate, client):

@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lussac.engines import docker, singularity
+from lussac.engines import docker, gpus, singularity
 from lussac.engines.base import OUT, WORK, ImageRef, Job, Limits, Mount, Outcome, Tail, identity, is_gone, judge, on_host
+from lussac.engines.daemon import described
+from lussac.engines.hostpaths import Here
 from lussac.errors import EngineError
 
 IMAGE = ImageRef(asked="lussac/simple:1", start="sha256:abc", digest="", rootfs="sha256:def", source="local-build")
-INFO = {"MemTotal": 8 << 30, "SecurityOptions": ["name=seccomp,profile=default"]}
+INFO = {"MemTotal": 8 << 30, "SecurityOptions": ["name=seccomp,profile=default"], "Architecture": "x86_64", "Driver": "overlay2"}
+VERSION = {"Version": "29.0.1", "ApiVersion": "1.52", "Components": [{"Name": "Engine"}]}
+PODMAN = {"Version": "5.4.2", "ApiVersion": "1.41", "Components": [{"Name": "Podman Engine"}]}
+DAEMON = described(INFO, VERSION)
+GPUS = ("all",)
 ATTRIBUTES = {
     "Id": "sha256:abc",
     "RepoDigests": ["registry.org/lab/ks@sha256:111"],
@@ -34,7 +40,7 @@ def job(tmp_path):
 
 
 def test_docker_gets_nothing_but_what_it_needs(job):
-    made = docker.create_arguments(job, INFO, [])
+    made = docker.create_arguments(job, DAEMON, [], GPUS)
     assert made["user"] == f"{os.getuid()}:{os.getgid()}"
     assert (made["network_mode"], made["read_only"], made["cap_drop"]) == ("none", True, ["ALL"])
     assert made["security_opt"] == ["no-new-privileges"]
@@ -46,18 +52,97 @@ def test_docker_gets_nothing_but_what_it_needs(job):
 
 
 def test_docker_limits_memory_without_swap_and_gives_gpus(job):
-    made = docker.create_arguments(replace(job, gpu=True, limits=Limits(memory=1 << 30)), INFO, [])
+    made = docker.create_arguments(replace(job, gpu=True, limits=Limits(memory=1 << 30)), DAEMON, [], GPUS)
     assert made["mem_limit"] == made["memswap_limit"] == made["shm_size"] == 1 << 30
     assert made["device_requests"][0]["Count"] == -1
 
 
 def test_a_rule_is_relaxed_only_where_the_catalogue_says_so(job):
-    made = docker.create_arguments(replace(job, relaxed=frozenset({"root", "network", "writable-root"})), INFO, [])
+    relaxed = replace(job, relaxed=frozenset({"root", "network", "writable-root"}))
+    made = docker.create_arguments(relaxed, DAEMON, [], GPUS)
     assert (made["user"], made["network_mode"], made["read_only"]) == ("0:0", "host", False)
 
 
 def test_the_root_of_a_rootless_daemon_is_its_user(job):
-    assert docker.create_arguments(job, {**INFO, "SecurityOptions": ["name=rootless"]}, [])["user"] == "0:0"
+    rootless = described({**INFO, "SecurityOptions": ["name=rootless"]}, VERSION)
+    assert docker.create_arguments(job, rootless, [], GPUS)["user"] == "0:0"
+
+
+def test_users_keep_their_numbers_where_a_daemon_would_change_them(job):
+    remapping = described({**INFO, "SecurityOptions": ["name=userns"]}, VERSION)
+    made = docker.create_arguments(job, remapping, [], GPUS)
+    assert (made["userns_mode"], made["user"]) == ("host", f"{os.getuid()}:{os.getgid()}")
+    assert "userns_mode" not in docker.create_arguments(job, DAEMON, [], GPUS)
+
+
+@pytest.mark.parametrize(
+    ("info", "version", "cdi", "offers"),
+    [
+        ({}, VERSION, False, False),
+        ({"Runtimes": {"nvidia": {}, "runc": {}}}, VERSION, False, True),
+        ({"DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]}, VERSION, True, True),
+        ({"Runtimes": {"nvidia": {}}, "DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]}, VERSION, False, True),
+        ({}, PODMAN, True, False),
+    ],
+    ids=["none", "hook", "cdi", "both", "podman"],
+)
+def test_how_a_daemon_is_asked_for_gpus(info, version, cdi, offers):
+    daemon = described(INFO | info, version)
+    assert (daemon.cdi, daemon.gpus) == (cdi, offers)
+
+
+@pytest.mark.parametrize(
+    ("visible", "cdi", "made"),
+    [
+        (None, False, {"Driver": "", "Count": -1, "DeviceIDs": [], "Capabilities": [["gpu"]]}),
+        ("1,3", False, {"Driver": "", "Count": 0, "DeviceIDs": ["1", "3"], "Capabilities": [["gpu"]]}),
+        (None, True, {"Driver": "cdi", "Count": 0, "DeviceIDs": ["nvidia.com/gpu=all"], "Capabilities": []}),
+        ("GPU-12ab", True, {"Driver": "cdi", "Count": 0, "DeviceIDs": ["nvidia.com/gpu=GPU-12ab"], "Capabilities": []}),
+    ],
+)
+def test_gpus_as_the_daemon_is_asked_for_them(visible, cdi, made):
+    ids = gpus.allotted({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+    asked = gpus.request(ids, cdi=cdi)
+    assert {key: asked[key] for key in made} == made
+
+
+@pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles"])
+def test_gpus_that_are_hidden_from_this_process_are_given_to_no_job(hidden):
+    assert gpus.allotted({"CUDA_VISIBLE_DEVICES": hidden}) == ()
+
+
+ALIVE = {"orchestrator", "another"}
+HERE = identity(os.getpid())
+BOOT, NAMESPACE, PID, START = HERE.split("/")
+GONE = f"{BOOT}/{NAMESPACE}/{PID}/{int(START) + 1}"
+ELSEWHERE = f"{BOOT}/1/1/5"
+
+
+@pytest.mark.parametrize(
+    ("labels", "running", "own", "abandoned"),
+    [
+        ({docker.PARENT: HERE}, True, "", False),
+        ({docker.PARENT: GONE}, True, "", True),
+        ({docker.PARENT: "other-boot/1/1/5"}, True, "", False),
+        ({docker.PARENT: "other-boot/1/1/5"}, False, "", True),
+        ({docker.PARENT: ELSEWHERE}, True, "", False),
+        ({docker.PARENT: ELSEWHERE, docker.CONTAINER: "dead"}, True, "orchestrator", True),
+        ({docker.PARENT: ELSEWHERE, docker.CONTAINER: "another"}, True, "orchestrator", False),
+        ({docker.PARENT: ELSEWHERE, docker.CONTAINER: "orchestrator"}, True, "orchestrator", True),
+        ({docker.PARENT: HERE, docker.CONTAINER: "orchestrator"}, True, "orchestrator", False),
+        ({docker.PARENT: GONE, docker.CONTAINER: "orchestrator"}, True, "orchestrator", True),
+    ],
+    ids=["mine", "gone", "other machine", "before a restart", "not seen", "orchestrator gone", "other orchestrator",
+         "orchestrator started anew", "same orchestrator", "gone in the same orchestrator"],
+)  # fmt: skip
+def test_whose_containers_are_removed(labels, running, own, abandoned):
+    assert docker.is_abandoned(labels, running=running, alive=ALIVE, own=own) is abandoned
+
+
+def test_a_container_says_whose_it_is(job):
+    assert docker.labels(job, "parent", None) == {docker.RUN: "run", docker.PARENT: "parent"}
+    assert docker.labels(job, "parent", Here(())) == {docker.RUN: "run", docker.PARENT: "parent"}
+    assert docker.labels(job, "parent", Here((), "abc"))[docker.CONTAINER] == "abc"
 
 
 def test_an_image_is_started_by_what_cannot_move():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lussac.engines.base import Mount
-from lussac.engines.hostpaths import Place, bind, mounted, own_ids, parse_map, unmapped
+from lussac.engines.hostpaths import Place, bind, command_of, mounted, own_ids, parse_map, unmapped
 from lussac.errors import EngineError
 
 PLACES = (Place("/data", "/mnt/lab"), Place("/data/raw", "/mnt/disk2/raw"), Place("/store", "volume1", is_volume=True))
@@ -30,9 +30,26 @@ def test_the_longest_mount_decides(here, there):
 
 
 def test_a_folder_of_no_mount_is_refused_with_the_command_to_use():
-    with pytest.raises(EngineError, match=r"docker run -v /your/folder:/home .*LUSSAC_HOST_PATH_MAP=/home="):
+    with pytest.raises(EngineError, match=r"docker run --rm -v /your/folder:/home .*LUSSAC_HOST_PATH_MAP=/home="):
         source("/home/someone")
     assert "-v /your/folder:/data " in unmapped(Path("/data/x/y"))
+
+
+def test_the_command_is_that_of_this_container_and_the_missing_folder():
+    container = {
+        "Mounts": [
+            {"Type": "bind", "Source": "/mnt/my lab", "Destination": "/data", "RW": False},
+            {"Type": "bind", "Source": "/run/docker.sock", "Destination": "/var/run/docker.sock", "RW": True},
+            {"Type": "volume", "Name": "v1", "Source": "/var/lib/x", "Destination": "/v", "RW": True},
+        ],
+        "Config": {"Image": "lussac:2", "Entrypoint": ["lussac"], "Cmd": ["/data/params.json"]},
+    }
+    told = unmapped(Path("/results/today"), command_of(container))
+    line = (
+        "docker run --rm -v /your/folder:/results -v '/mnt/my lab:/data:ro' -v /run/docker.sock:/var/run/docker.sock "
+        "-v v1:/v --entrypoint lussac lussac:2 /data/params.json"
+    )
+    assert f"`{line}`" in told
 
 
 def test_outside_a_container_paths_stay(tmp_path):

@@ -1,0 +1,109 @@
+"""A docker daemon, or podman behind docker's interface: where it is, and what it says about itself."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+SYSTEM = "unix:///var/run/docker.sock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """What decides how a job is put to a daemon.
+
+    Parameters
+    ----------
+    podman
+        Whether it is podman's.
+    version, api
+        Its version, and that of its interface.
+    machine
+        The processor that its images must be made for.
+    memory
+        Bytes of its machine.
+    rootless
+        Whether it runs without root: then the root of a container is the user who started it.
+    remaps_users
+        Whether it gives the users of containers other numbers outside.
+    selinux
+        Whether SELinux guards the folders of its machine.
+    cdi
+        Whether GPUs are asked for by the Container Device Interface.
+    gpus
+        Whether it says that it can give GPUs.
+    storage, cgroup
+        For the record.
+    """
+
+    podman: bool
+    version: str
+    api: tuple[int, ...]
+    machine: str
+    memory: int
+    rootless: bool
+    remaps_users: bool
+    selinux: bool
+    cdi: bool
+    gpus: bool
+    storage: str
+    cgroup: str
+
+
+def described(info: Mapping[str, Any], version: Mapping[str, Any]) -> Daemon:
+    """Read the answers of a daemon; pure."""
+    options = " ".join(info.get("SecurityOptions") or ())
+    runtime = "nvidia" in (info.get("Runtimes") or ())
+    devices = any("nvidia" in str(device) for device in info.get("DiscoveredDevices") or ())
+    podman = any("podman" in part.get("Name", "").lower() for part in version.get("Components") or ())
+    return Daemon(
+        podman=podman,
+        version=version["Version"],
+        api=tuple(int(part) for part in version["ApiVersion"].split(".")),
+        machine=MACHINES.get(info["Architecture"], info["Architecture"]),
+        memory=info["MemTotal"],
+        rootless="name=rootless" in options,
+        remaps_users="name=userns" in options,
+        selinux="name=selinux" in options,
+        cdi=podman or (devices and not runtime),
+        gpus=runtime or devices,
+        storage=info["Driver"],
+        cgroup=str(info.get("CgroupVersion", "")),
+    )
+
+
+def ask(client: docker.DockerClient) -> Daemon:
+    """Ask a daemon about itself."""
+    return described(client.info(), client.version())
+
+
+def default_host() -> str:
+    """Return $DOCKER_HOST, else the first local socket of docker or podman that exists, the system's before the user's own."""
+    if given := os.environ.get("DOCKER_HOST"):
+        return given
+    own = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    sockets = (SYSTEM, f"unix://{own}/docker.sock", f"unix://{own}/podman/podman.sock", "unix:///run/podman/podman.sock")
+    return next((host for host in sockets if os.access(host.removeprefix("unix://"), os.R_OK | os.W_OK)), SYSTEM)
+
+
+def knock(host: str) -> None:
+    """Connect to a local daemon and hang up: the SDK leaves its socket open where nobody answers."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(10)
+            stream.connect(host.removeprefix("unix://"))
+
+
+@contextlib.contextmanager
+def connect(host: str) -> Iterator[docker.DockerClient]:
+    """Give a client of this thread's own, which isn't safe to share."""
+    client = docker.from_env(timeout=60, environment={**os.environ, "DOCKER_HOST": host})
+    try:
+        yield client
+    finally:
+        client.close()
