@@ -1,7 +1,7 @@
 #!/bin/bash
 # eval "$(containers/testbed/up.sh)" -- engines for the tests on a bare Debian machine, as root; prints `export ...` lines only.
 #
-# Docker, a Python image, apptainer and the images of a few sorters. Each step is idempotent, uses what is already there and
+# Docker, podman, a Python image, apptainer and the images of a few sorters. Each step is idempotent, uses what is already there and
 # keeps its state under $TESTBED; down.sh stops only what was started here.
 #   SORTERS   the images to build (simple tridesclous2 mountainsort5)
 set -euo pipefail
@@ -13,7 +13,9 @@ eval "$exports"
 BASE_IMAGE=$(./base-image.sh)
 export BASE_IMAGE
 ./apptainer-up.sh
+podman=$(./podman-up.sh) || say "no podman: its tests will be skipped"
 for sorter in ${SORTERS:-simple tridesclous2 mountainsort5}; do
     ../build.sh "$sorter" >&2
 done
+printf '%s\n' "$podman"
 printf '%s\nexport BASE_IMAGE=%s\nexport LUSSAC_SIF_DIR=%s\n' "$exports" "$BASE_IMAGE" "$TESTBED/sif"

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import docker
+from docker.types import DeviceRequest
+
+from lussac.engines.gpus import ALL
 
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+CDI = "nvidia.com/gpu"
 SYSTEM = "unix:///var/run/docker.sock"
 
 
@@ -80,6 +84,23 @@ def described(info: Mapping[str, Any], version: Mapping[str, Any]) -> Daemon:
 def ask(client: docker.DockerClient) -> Daemon:
     """Ask a daemon about itself."""
     return described(client.info(), client.version())
+
+
+def gpu_request(ids: tuple[str, ...], *, cdi: bool) -> DeviceRequest:
+    """Return GPUs as a docker daemon is asked for them.
+
+    Parameters
+    ----------
+    ids
+        From `gpus.allotted`, at least one.
+    cdi
+        Whether the daemon knows them by the Container Device Interface, as podman does, and not by NVIDIA's own hook.
+    """
+    if cdi:
+        return DeviceRequest(driver="cdi", device_ids=[f"{CDI}={name}" for name in ids])
+    if ids == ALL:
+        return DeviceRequest(count=-1, capabilities=[["gpu"]])
+    return DeviceRequest(device_ids=list(ids), capabilities=[["gpu"]])
 
 
 def default_host() -> str:

@@ -34,8 +34,8 @@ from lussac.engines.base import (
     judge,
     supervise,
 )
-from lussac.engines.daemon import Daemon, ask, connect, default_host, knock
-from lussac.engines.gpus import allotted, request
+from lussac.engines.daemon import Daemon, ask, connect, default_host, gpu_request, knock
+from lussac.engines.gpus import allotted
 from lussac.engines.hostpaths import Here, bind, find, may_be_container, own_ids, verify
 from lussac.engines.preflight import Answer, check
 from lussac.engines.preflight import arguments as preflight
@@ -135,7 +135,7 @@ class DockerEngine:
         with connect(self.host) as client:
             arguments = {"image": image.start, "entrypoint": ["nvidia-smi"], "command": ["-L"], "network_mode": "none"}
             try:
-                return "GPU" in _answer(client, arguments | {"device_requests": [request(ids, cdi=ask(client).cdi)]}).text
+                return "GPU" in _answer(client, arguments | {"device_requests": [gpu_request(ids, cdi=ask(client).cdi)]}).text
             except (DockerException, RequestException):
                 return False
 
@@ -250,7 +250,7 @@ def create_arguments(job: Job, daemon: Daemon, mounts: list[Bind], gpus: tuple[s
     if job.limits.memory:
         arguments |= {"mem_limit": job.limits.memory, "memswap_limit": job.limits.memory}
     if job.gpu:
-        arguments["device_requests"] = [request(gpus, cdi=daemon.cdi)]
+        arguments["device_requests"] = [gpu_request(gpus, cdi=daemon.cdi)]
     return arguments
 
 

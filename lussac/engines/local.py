@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from lussac.engines.base import WORK, Exit, ImageRef, Job, Progress, judge, on_host
+from lussac.engines.gpus import allotted
 from lussac.engines.guard import OVER_MEMORY
 from lussac.engines.process import run_guarded
 from lussac.errors import EngineError
@@ -72,7 +73,7 @@ class LocalEngine:
     def offers_gpu(self) -> bool:
         """Tell whether the driver's own tool sees a GPU."""
         tool = shutil.which("nvidia-smi")
-        if tool is None:
+        if tool is None or not allotted(os.environ):
             return False
         return "GPU" in subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=30).stdout  # noqa: S603
 

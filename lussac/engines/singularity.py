@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from lussac.engines.base import CACHES, WORK, Exit, ImageRef, Job, Mount, Outcome, Progress, Tail, judge
+from lussac.engines.daemon import MACHINES
 from lussac.engines.docker import DockerEngine
+from lussac.engines.gpus import allotted, handed_on
 from lussac.engines.guard import OVER_MEMORY
 from lussac.engines.local import LocalEngine
 from lussac.engines.process import run_guarded
@@ -28,6 +30,9 @@ PROGRAMS = ("apptainer", "singularity")
 SETTINGS = ("CACHEDIR", "TMPDIR", "CONFIGDIR")
 """What the user's own variables may say; all others would change what a job sees."""
 FATAL = re.compile(r"FATAL:\s*(.*)")
+MAGIC, MAGIC_AT, ARCHITECTURE_AT = b"SIF_MAGIC\0", 32, 45
+"""Of an image file: what it begins with, after a line that starts it, and where the processor is named."""
+ARCHITECTURES = {b"01": "386", b"02": "amd64", b"03": "arm", b"04": "arm64", b"05": "ppc64", b"06": "ppc64le", b"11": "s390x"}
 
 
 def default_store() -> Path:
@@ -106,6 +111,8 @@ class SingularityEngine:
 
     def has_gpu(self, image: ImageRef) -> bool:
         """Ask a container of this image for its GPUs."""
+        if not allotted(os.environ):
+            return False
         try:
             return "GPU" in Commands(self._command()).ask("exec", "--containall", "--nv", image.start, "nvidia-smi", "-L")
         except EngineError:
@@ -117,7 +124,7 @@ class SingularityEngine:
         program = self._command()
         isolated = "network" not in job.relaxed and Commands(program).can_isolate_network(job.image.start)
         command = (program, *arguments(job, isolate_network=isolated))
-        env = environment(os.environ, job.env)
+        env = environment(os.environ, {**job.env, **(handed_on(os.environ) if job.gpu else {})})
         ended, code = run_guarded(command, env, job.source(WORK), job.limits, log, progress, stop)
         outcome, message = judge(ended, code, job.limits, out_of_memory=code == OVER_MEMORY)
         if outcome is Outcome.SORTER_ERROR and (refusal := _refusal(log)):
@@ -242,6 +249,15 @@ def cause(message: str) -> Outcome:
     return Outcome.INFRA
 
 
+def architecture(file: Path) -> str:
+    """Return the processor that an image file is made for; raise EngineError if it is no image file."""
+    with file.open("rb") as stream:
+        head = stream.read(ARCHITECTURE_AT + 2)
+    if head[MAGIC_AT : MAGIC_AT + len(MAGIC)] != MAGIC:
+        raise EngineError(f"{file} is no image file of apptainer or singularity; was it copied whole? Pull or build it again.")
+    return ARCHITECTURES.get(head[ARCHITECTURE_AT:], "another processor")
+
+
 def file_digest(file: Path) -> str:
     """Return the sha256 of a file."""
     with file.open("rb") as stream:
@@ -283,6 +299,10 @@ def _checked(asked: str, file: Path, note: Mapping[str, Any]) -> ImageRef:
         raise EngineError(
             f"{file} is damaged: its sha256 is not the one noted when it was made; delete it, it is then made again."
         )
+    made_for = architecture(file)
+    here = MACHINES.get(platform.machine(), platform.machine())
+    if made_for != here:
+        raise EngineError(f"{file} is made for {made_for}, this machine is {here}; pull or build its own.")
     return ImageRef(
         asked=asked,
         start=str(file),
@@ -292,7 +312,7 @@ def _checked(asked: str, file: Path, note: Mapping[str, Any]) -> ImageRef:
         details={
             "sif": str(file),
             "sha256": digest,
-            "platform": f"linux/{platform.machine()}",
+            "platform": f"linux/{made_for}",
             "made by": note.get("made by", ""),
         },
     )

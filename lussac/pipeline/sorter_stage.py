@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -138,6 +138,8 @@ class SorterStage:
         for job in jobs:
             self._write_recording(job)
             self.log.info("%s: %s on %s (%s), image %s.", job.name, job.sorter, job.engine.name, job.why, job.image.rootfs)
+            if job.row.relaxed and job.image.source != "none":
+                self.log.warning("%s: the image of %s needs %s.", job.name, job.sorter, _spelled(job.row.relaxed))
             self.watch(Progress(job.name, "waiting"))
         by_name = {job.name: job for job in jobs}
         made = sorters.sort_all(
@@ -174,6 +176,8 @@ class SorterStage:
 
     def _tell(self, name: str, state: Literal["done", "reused"], result: Finished, outcome: str) -> None:
         units = result.record["units"]
+        if outcome == "done" and result.record["network"] and result.record["image"]["source"] != "none":
+            self.log.info("%s: nothing kept the sorter from the network.", name)
         self.log.info("%s: %s units, %s, %s.", name, units, outcome, result.folder)
         self.watch(Progress(name, state, f"{units} units"))
         self.provenance.add("sorter", **{**result.record, "name": name, "outcome": outcome})
@@ -183,3 +187,9 @@ class SorterStage:
         for note in notes:
             self.log.warning("%s", note)
         return sorting
+
+
+def _spelled(relaxed: Collection[str]) -> str:
+    """Return what an image needs against the rule, in words; pure."""
+    words = {"root": "to run as root", "writable-root": "to write outside of its folders", "network": "the network"}
+    return " and ".join(words[name] for name in sorted(relaxed))

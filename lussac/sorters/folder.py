@@ -161,13 +161,21 @@ def draft_of(folder: Path, *, for_owner: bool) -> Iterator[Path]:
             if left.name != "lock":
                 _remove(left)
         try:
-            for name in ("in", "work", "out"):
-                (draft / name).mkdir()
+            (draft / "in").mkdir()
+            empty_outputs(draft)
             if for_owner:
                 give_to_owner(draft, folder)
             yield draft
         finally:
             shutil.rmtree(draft)
+
+
+def empty_outputs(draft: Path) -> None:
+    """Make the folders that a sorter writes to, without what an attempt before has left in them, for the owner of the draft."""
+    for name in ("work", "out"):
+        shutil.rmtree(draft / name, ignore_errors=True)
+        (draft / name).mkdir()
+        give_to_owner(draft / name, draft)
 
 
 def _make_parents(folder: Path) -> None:

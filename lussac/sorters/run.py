@@ -15,7 +15,7 @@ from typing import Any
 
 from lussac.engines.base import IN, OUT, WORK, Engine, Exit, Job, Limits, Mount, Outcome, Progress
 from lussac.errors import InterruptedRunError, LussacError, SorterError
-from lussac.sorters.folder import LOG, Finished, assemble, draft_of, find, forget_failure, keep_failed, publish
+from lussac.sorters.folder import LOG, Finished, assemble, draft_of, empty_outputs, find, forget_failure, keep_failed, publish
 from lussac.sorters.job import SorterJob
 from lussac.store import explained, file_hash
 
@@ -49,7 +49,7 @@ def sort(job: SorterJob, progress: Progress, stop: threading.Event) -> Finished:
     with explained(job.folder.parent), draft_of(job.folder, for_owner=job.engine.runs_as_owner) as draft:
         _write_inputs(job, draft)
         request = as_job(job, draft)
-        end = _run(job.engine, request, draft / LOG, progress, stop)
+        end = run_job(job.engine, request, draft, progress, stop)
         result = _result(draft / "out")
         end = judged(end, result)
         if end.outcome is not Outcome.OK:
@@ -177,12 +177,15 @@ def _failure(job: SorterJob, end: Exit, result: Mapping[str, Any] | None, log: P
     return SorterError(f"{job.name} ({sorter}) {kind}: {end.message.rstrip('.')}. {ADVICE[end.outcome]} Its log is {log}.")
 
 
-def _run(engine: Engine, request: Job, log: Path, progress: Progress, stop: threading.Event) -> Exit:
-    """Run the job; once more if the engine, and not the sorter, failed."""
-    end = engine.run(request, log, progress, stop)
-    if end.outcome is Outcome.INFRA and not stop.is_set():
-        return engine.run(replace(request, label=f"{request.label}-again"), log, progress, stop)
-    return end
+def run_job(engine: Engine, request: Job, draft: Path, progress: Progress, stop: threading.Event) -> Exit:
+    """Run a job in a draft; once more, from an empty scratch folder, if the engine and not the sorter failed."""
+    end = engine.run(request, draft / LOG, progress, stop)
+    if end.outcome is not Outcome.INFRA or stop.is_set():
+        return end
+    with (draft / LOG).open("a") as log:
+        log.write(f"\nlussac: {end.message}; the sorter is started once more.\n")
+    empty_outputs(draft)
+    return engine.run(replace(request, label=f"{request.label}-again"), draft / LOG, progress, stop)
 
 
 def _write_inputs(job: SorterJob, draft: Path) -> None:
@@ -232,7 +235,7 @@ def _record(job: SorterJob, request: Job, end: Exit, result: Mapping[str, Any] |
             {"host": str(mount.source), "container": mount.target, "mode": "ro" if mount.read_only else "rw"}
             for mount in request.mounts
         ],
-        "network": "network" in request.relaxed or job.image.source == "none",
+        "network": "network" not in end.enforced,
         "relaxed": sorted(request.relaxed),
         "gpu": job.gpu,
         "limits": {

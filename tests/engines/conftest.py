@@ -1,5 +1,6 @@
 """A short recording with known neurons, and what the sorters are given of it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import spikeinterface.core as si
 
 from lussac.engines import ENGINES
 from lussac.engines.base import Engine, ImageRef
+from lussac.engines.docker import DockerEngine
 from lussac.errors import EngineError
 from lussac.recording import write_binary
 
@@ -45,24 +47,35 @@ def segments_folder(tmp_path_factory) -> Path:
     return make_recording(tmp_path_factory.mktemp("recording") / "two", [8.0, 5.0])
 
 
+IMAGE = "lussac/simple:0.105.3"
 CONTAINERS = [pytest.param("docker", marks=pytest.mark.docker), pytest.param("singularity", marks=pytest.mark.singularity)]
+PODMAN = pytest.param("podman", marks=pytest.mark.docker)
 
 
 def answering(name: str) -> Engine:
-    found = ENGINES[name]()
+    """Return an engine by name; podman is docker's engine with another daemon."""
+    if name == "podman":
+        if "PODMAN_HOST" not in os.environ:
+            pytest.skip("podman: PODMAN_HOST doesn't say where it listens")
+        found = DockerEngine(host=os.environ["PODMAN_HOST"])
+    else:
+        found = ENGINES[name]()
     if reason := found.unavailable():
         pytest.skip(f"{name}: {reason}")
     return found
 
 
 def image_of(engine: Engine) -> ImageRef:
+    """Return something with Python to run in, with SpikeInterface but on podman."""
+    is_podman = isinstance(engine, DockerEngine) and engine.host == os.environ.get("PODMAN_HOST")
+    image = os.environ.get("BASE_IMAGE", IMAGE) if is_podman else IMAGE
     try:
-        return engine.resolve("spikeinterface" if engine.name == "local" else "lussac/simple:0.105.3", pull=False)
+        return engine.resolve("spikeinterface" if engine.name == "local" else image, pull=False)
     except EngineError as error:
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session", params=[*CONTAINERS, "local"])
+@pytest.fixture(scope="session", params=[*CONTAINERS, PODMAN, "local"])
 def engine(request) -> Engine:
     """Return each engine that answers here."""
     return answering(request.param)
@@ -70,17 +83,33 @@ def engine(request) -> Engine:
 
 @pytest.fixture(scope="session")
 def image(engine) -> ImageRef:
-    """Return something with Python and SpikeInterface to run in."""
+    """Return something with Python to run in."""
     return image_of(engine)
 
 
-@pytest.fixture(scope="session", params=CONTAINERS)
-def container(request) -> Engine:
-    """Return each engine of containers that answers here."""
+@pytest.fixture(scope="session", params=[*CONTAINERS, PODMAN])
+def isolating(request) -> Engine:
+    """Return each engine that keeps jobs apart from this machine and answers here."""
     return answering(request.param)
 
 
 @pytest.fixture(scope="session")
-def container_image(container) -> ImageRef:
-    """Return an image with Python and SpikeInterface."""
-    return image_of(container)
+def isolating_image(isolating) -> ImageRef:
+    """Return something with Python to run in."""
+    return image_of(isolating)
+
+
+@pytest.fixture(scope="session", params=[*CONTAINERS, "local"])
+def sorting_engine(request) -> Engine:
+    """Return each engine that answers here and can run the sorter `simple`."""
+    found = answering(request.param)
+    image_of(found)
+    return found
+
+
+@pytest.fixture(scope="session", params=CONTAINERS)
+def container(request) -> Engine:
+    """Return each engine of containers that answers here and can run the sorter `simple`."""
+    found = answering(request.param)
+    image_of(found)
+    return found

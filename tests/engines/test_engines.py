@@ -120,17 +120,26 @@ def test_stops_within_five_seconds_even_what_ignores_it(make_job, run, tmp_path)
 
 
 def test_two_run_side_by_side(make_job, engine, tmp_path):
-    job = make_job("import time; time.sleep(2)")
-    begin = time.monotonic()
-    threads = [
-        threading.Thread(target=engine.run, args=(replace(job, label=name), tmp_path / name, print, threading.Event()))
-        for name in "ab"
+    """Each waits for the other's file: one after the other, neither would end well."""
+    job = make_job("")
+    program = (
+        "import os, sys, time; mine, other = (os.environ['WHERE'] + '/' + name for name in sys.argv[1:]); open(mine, 'w')\n"
+        "while not os.path.exists(other): time.sleep(0.05)"
+    )
+    jobs = [
+        replace(job, argv=("python", "-c", program, *names), label=names, limits=Limits(seconds=60)) for names in ("ab", "ba")
     ]
+    ends = []
+
+    def run(job: Job) -> None:
+        ends.append(engine.run(job, tmp_path / job.label, ignore, threading.Event()))
+
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert time.monotonic() - begin < 2 * 2 + 1.5
+    assert [end.outcome for end in ends] == [Outcome.OK, Outcome.OK]
 
 
 def test_nothing_to_reap_after_a_run(make_job, run, engine):

@@ -130,22 +130,22 @@ def test_a_container_gives_the_same_spikes(prepare_on, container, sorter, tmp_pa
     assert {path.lstat().st_uid for path in tmp_path.rglob("*")} == {tmp_path.stat().st_uid}
 
 
-def test_a_parameter_that_names_a_file_of_the_params_folder(prepare_on, engine, image, tmp_path, recording_folder):
+def test_a_parameter_that_names_a_file_of_the_params_folder(prepare_on, sorting_engine, tmp_path, recording_folder):
     (tmp_path / "my file, with: signs'é").write_text("seen")
-    job = as_job(prepare_on(engine.name, "simple", recording=recording_folder), tmp_path / "draft")
+    job = as_job(prepare_on(sorting_engine.name, "simple", recording=recording_folder), tmp_path / "draft")
     for name in ("in/recording", "work", "out"):
         (tmp_path / "draft" / name).mkdir(parents=True)
     program = "import sys, shutil; shutil.copyfile(*sys.argv[1:])"
     argv = ("python", "-c", program, str(tmp_path / "my file, with: signs'é"), "/lussac/out/copy")
-    end = engine.run(replace(job, argv=argv), tmp_path / "log", ignore, threading.Event())
+    end = sorting_engine.run(replace(job, argv=argv), tmp_path / "log", ignore, threading.Event())
     assert end.code == 0, (tmp_path / "log").read_text()
     assert (tmp_path / "draft" / "out" / "copy").read_text() == "seen"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can work for somebody else")
-def test_root_leaves_all_to_the_owner_of_the_folder(prepare_on, engine, image, tmp_path):
+def test_root_leaves_all_to_the_owner_of_the_folder(prepare_on, sorting_engine, tmp_path):
     os.chown(tmp_path, 12345, 54321)
-    job = prepare_on(engine.name, "simple", clusterer="no such thing", freq_min="no number")
+    job = prepare_on(sorting_engine.name, "simple", clusterer="no such thing", freq_min="no number")
     with pytest.raises(SorterError, match=r"no number|must be|TypeError|not supported"):
         sort(job)
     assert {(path.lstat().st_uid, path.lstat().st_gid) for path in tmp_path.rglob("*")} == {(12345, 54321)}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lussac.engines import docker, gpus, singularity
 from lussac.engines.base import OUT, WORK, ImageRef, Job, Limits, Mount, Outcome, Tail, identity, is_gone, judge, on_host
-from lussac.engines.daemon import described
+from lussac.engines.daemon import described, gpu_request
 from lussac.engines.hostpaths import Here
 from lussac.errors import EngineError
 
@@ -102,7 +102,7 @@ def test_how_a_daemon_is_asked_for_gpus(info, version, cdi, offers):
 )
 def test_gpus_as_the_daemon_is_asked_for_them(visible, cdi, made):
     ids = gpus.allotted({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
-    asked = gpus.request(ids, cdi=cdi)
+    asked = gpu_request(ids, cdi=cdi)
     assert {key: asked[key] for key in made} == made
 
 
