@@ -45,7 +45,7 @@ class FusedUnit:
     train
         On the timeline.
     members
-        Units of the analyses that have at least half of its spikes, the best of each analysis, best first.
+        What each analysis that agrees by half has of it, best first: one unit, or several that take turns.
     confidence
         Probability that it is right.
     numbers

@@ -194,7 +194,7 @@ def _refined(unit: FusedUnit) -> Found:
         unit.train,
         f"fusion of {names}",
         unit.members,
-        len(unit.members),
+        len({ref.sorting for ref in unit.members}),
         agreement,
         {"confidence": unit.confidence, **unit.numbers},
     )

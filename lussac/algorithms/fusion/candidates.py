@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lussac.algorithms.fusion.evidence import amplitudes, rewards, shrink
 from lussac.algorithms.fusion.selection import choose
 from lussac.algorithms.fusion.settings import Settings
-from lussac.algorithms.fusion.source import Chunk, Source
+from lussac.algorithms.fusion.source import Chunk, Source, blocks_of
 from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
 from lussac.algorithms.fusion.waveforms import measure, similarities
 
@@ -37,6 +37,8 @@ class Candidates:
         (units, channels of the unit).
     before
         Samples of the templates before the spike.
+    shares
+        (blocks, units), share of the unit's spikes in each block of time.
     chosen
         (units,), those that together explain the spikes best.
     """
@@ -47,6 +49,7 @@ class Candidates:
     templates: Floats
     channels: Ints
     before: int
+    shares: Floats
     chosen: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -85,7 +88,23 @@ def prepare(
     costs = 2 * (1 - settings.spike_cost) * np.minimum(counts, counts.T) * np.maximum(cosines, cosines.T)
     np.fill_diagonal(costs, 0)
     chosen = choose(gains, costs.astype(np.float64))
-    return Candidates(flat, shifts, np.asarray(analyses, np.int64), templates, waveforms.channels, waveforms.before, chosen)
+    return Candidates(
+        flat,
+        shifts,
+        np.asarray(analyses, np.int64),
+        templates,
+        waveforms.channels,
+        waveforms.before,
+        shares_of(flat, chunks),
+        chosen,
+    )
+
+
+def shares_of(trains: Flat, chunks: Sequence[Chunk]) -> Floats:
+    """Share of each unit's spikes in every block of time: (blocks, units)."""
+    counts = np.zeros((1 + max(chunk.block for chunk in chunks), len(trains)), np.float32)
+    np.add.at(counts, (blocks_of(trains.samples, chunks), trains.units), 1)
+    return counts / np.maximum(counts.sum(axis=0), 1)
 
 
 def sums_of(values: Floats, trains: Flat) -> NDArray[np.float64]:

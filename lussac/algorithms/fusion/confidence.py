@@ -1,11 +1,13 @@
 """How sure one can be of each unit: what speaks for it, and a probability made of that."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.contamination import contamination
+from lussac.algorithms.contrast import simultaneity
 from lussac.algorithms.fusion.candidates import Candidates
 from lussac.algorithms.fusion.learning import halves_of, overall, spreads
 from lussac.algorithms.fusion.refinement import State
@@ -14,7 +16,7 @@ from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-AGREES = 0.5
+INSIDE = 0.5
 WIDE, NARROW = 1.5, 0.5
 COEFFICIENTS, INTERCEPT = (3.25, 2.27, -0.33, -0.09, 0.25), -4.56
 
@@ -26,7 +28,8 @@ class Evidence:
     Parameters
     ----------
     agreement, second_agreement
-        Spikes in common over spikes of either, with the best unit of any analysis, and with the best unit of any other analysis.
+        Spikes in common over spikes of either, with the best analysis, and with the best of the others. What an analysis has of
+        a unit is one of its units, or several that take turns.
     snr
         Largest deflection of the mean waveform in standard deviations of the channel's noise.
     detectability
@@ -49,56 +52,78 @@ class Evidence:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def overlaps(trains: Flat, candidates: Candidates, window: int) -> Floats:
-    """Agreement of every unit with every candidate, spikes in common over spikes of either: (units, candidates)."""
+def counts_in_common(trains: Flat, candidates: Candidates, window: int) -> Floats:
+    """Spikes that every unit has in common with every candidate: (units, candidates)."""
     size = len(trains)
     both = InTime.of(Flat.of([*(trains[u] for u in range(size)), *(candidates.trains[c] for c in range(len(candidates)))]))
     counts = pair_counts(both.samples, both.units, size + len(candidates), window)
-    common = np.minimum(counts[:size, size:], counts[size:, :size].T)
-    return common / np.maximum(trains.counts[:, None] + candidates.trains.counts[None] - common, 1)
+    return np.minimum(counts[:size, size:], counts[size:, :size].T).astype(np.float64)
 
 
-def matches(trains: Flat, candidates: Candidates, window: int) -> list[list[int]]:
-    """Return for every unit the candidates that agree with it, best first, one of each analysis."""
-    agreement = overlaps(trains, candidates, window)
-    rows = []
-    for row in agreement:
-        best: dict[int, int] = {}
-        for candidate in np.argsort(-row, kind="stable"):
-            if row[candidate] >= AGREES:
-                best.setdefault(int(candidates.analyses[candidate]), int(candidate))
-        rows.append(list(best.values()))
-    return rows
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What an analysis has of a unit: one of its units, or several that take turns, and how far these agree with the unit."""
+
+    parts: tuple[int, ...]
+    agreement: float
 
 
-def gather(state: State, candidates: Candidates, window: int, refractory: tuple[int, int], duration: int) -> Evidence:
+def supports(
+    trains: Flat, candidates: Candidates, common: Floats, together: float, turn: int, duration: int
+) -> list[list[Support]]:
+    """Return for every unit what each analysis has of it, best first.
+
+    Parameters
+    ----------
+    trains, candidates, common
+        The units, the units of all analyses, and the spikes that they have in common.
+    together, turn, duration
+        Units of one analysis are taken together that are active at the same time less often than this share of chance: parts of
+        a neuron that the analysis lost and found again. What counts as the same time, and the recording's length: in samples.
+    """
+    analyses = [np.flatnonzero(candidates.analyses == analysis) for analysis in np.unique(candidates.analyses)]
+    sizes = candidates.trains.counts
+
+    def support(unit: int, own: Ints) -> Support:
+        size = int(trains.counts[unit])
+        shared = common[unit]
+        alone = shared[own] / (size + sizes[own] - shared[own])
+        first = int(own[np.argmax(alone)])
+        parts, union, found, more = [first], candidates.trains[first], shared[first], float(sizes[first])
+        for part in own[np.argsort(-shared[own], kind="stable")]:
+            inside = shared[part] >= max(INSIDE * sizes[part], 1) and part != first
+            if inside and simultaneity(union, candidates.trains[int(part)], turn, duration) < together:
+                parts.append(int(part))
+                union = np.sort(np.concatenate([union, candidates.trains[int(part)]]))
+                found, more = found + shared[part], more + sizes[part]
+        return Support(tuple(parts), float(min(found / max(size + more - found, 1), 1)))
+
+    rows = [[support(unit, own) for own in analyses] for unit in range(len(trains))]
+    return [sorted(row, key=lambda one: (-one.agreement, one.parts)) for row in rows]
+
+
+def gather(state: State, supported: Sequence[Sequence[Support]], refractory: tuple[int, int], duration: int) -> Evidence:
     """Measure what speaks for each unit.
 
     Parameters
     ----------
     state
         Units, spikes and what is left at them.
-    candidates
-        The units of all analyses.
-    window
-        Spikes within it are the same, in samples.
+    supported
+        What each analysis has of each unit, best first.
     refractory
         Censored and refractory period, in samples.
     duration
         Of the recording, in samples.
     """
     trains = state.trains()
-    each = overlaps(trains, candidates, window)
-    analyses = range(max(int(candidates.analyses.max()) + 1, 2))
-    by_analysis = [each[:, candidates.analyses == analysis].max(axis=1, initial=0.0) for analysis in analyses]
-    agreement = np.sort(np.stack(by_analysis, axis=1), axis=1)[:, ::-1]
     halves, _ = overall(*halves_of(state.used, state.sums))
     energies = np.maximum((halves[:, 0] * halves[:, 1]).sum(axis=(1, 2)), 1.0).astype(np.float64)
     norms = np.sqrt(energies) / state.noise
     _, below, above = spreads(state.found, len(trains))
     return Evidence(
-        agreement=agreement[:, 0],
-        second_agreement=agreement[:, 1],
+        agreement=np.array([row[0].agreement for row in supported]),
+        second_agreement=np.array([row[1].agreement if len(row) > 1 else 0.0 for row in supported]),
         snr=np.abs(halves.mean(axis=1)).max(axis=(1, 2)).astype(np.float64),
         detectability=norms,
         spread=(below + above) / 2 * norms,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates, prepare
-from lussac.algorithms.fusion.confidence import Evidence, confidence, gather, matches
+from lussac.algorithms.fusion.confidence import Evidence, confidence, counts_in_common, gather, supports
 from lussac.algorithms.fusion.joins import join, joined
 from lussac.algorithms.fusion.matching import Model
 from lussac.algorithms.fusion.refinement import State, first_model, members, refine
@@ -17,6 +17,8 @@ from lussac.algorithms.fusion.splits import split
 from lussac.algorithms.fusion.trains import Flat
 
 Ints = NDArray[np.int64]
+
+AGREES = 0.5
 
 
 def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, settings: Settings) -> State:
@@ -29,7 +31,7 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
     blocks = 1 + max((chunk.block for chunk in chunks), default=0)
     start = Flat.of([candidates.trains[int(unit)] for unit in own])
     state = refined(first_model(candidates, blocks), start)
-    model, trains = cleaned(source, state, settings)
+    model, trains = cleaned(source, chunks, state, settings)
     state = refined(model, trains)
     window, max_lag = source.samples(settings.coincidence), source.samples(MAX_LAG_MS)
     for _ in range(settings.rounds):
@@ -41,16 +43,16 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
         if grown:
             state = refined(model, trains)
         size = len(state.model)
-        model, trains = cleaned(source, state, settings)
+        model, trains = cleaned(source, chunks, state, settings)
         state = refined(model, trains)
         if not grown and len(model) == size:
             break
     return state
 
 
-def cleaned(source: Source, state: State, settings: Settings) -> tuple[Model, Flat]:
+def cleaned(source: Source, chunks: Sequence[Chunk], state: State, settings: Settings) -> tuple[Model, Flat]:
     """Join units that nobody can tell apart; return models and spikes."""
-    target = joined(state, source.channels, settings.one, source.samples(MAX_LAG_MS))
+    target = joined(source, chunks, state, settings, source.samples(MAX_LAG_MS))
     return join(state.model, state.trains(), target, state.sums.weights.sum(axis=2), source.channels)
 
 
@@ -67,8 +69,8 @@ class Fused:
     confidence
         Probability that the unit is right.
     members
-        For each unit, the units that it agrees with best, one of each analysis that has half of the spikes: place in the
-        trains given.
+        For each unit, what each analysis that agrees by half has of it, best first: one unit, or several that take turns; places
+        in the trains given.
     shifts
         What was added to the positions of the units given to lay them on the largest deflection.
     """
@@ -100,12 +102,12 @@ def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settin
         return nothing(len(trains))
     candidates = prepare(source, chunks, [trains[i] for i in usable], [analyses[i] for i in usable], settings)
     state = settle(source, chunks, candidates, settings)
-    window = source.samples(settings.coincidence)
-    evidence = gather(
-        state, candidates, window, (source.samples(settings.censored), source.samples(settings.refractory)), source.total
-    )
     found = state.trains()
-    own = [tuple(usable[member] for member in row) for row in matches(found, candidates, window)]
+    common = counts_in_common(found, candidates, source.samples(settings.coincidence))
+    supported = supports(found, candidates, common, settings.together, source.samples(1e3 * settings.turn), source.total)
+    refractory = (source.samples(settings.censored), source.samples(settings.refractory))
+    evidence = gather(state, supported, refractory, source.total)
+    own = [tuple(usable[part] for one in row if one.agreement >= AGREES for part in one.parts) for row in supported]
     shifts = np.zeros(len(trains), np.int64)
     shifts[usable] = candidates.shifts
     return Fused(tuple(found[unit] for unit in range(len(found))), evidence, confidence(evidence), tuple(own), shifts)

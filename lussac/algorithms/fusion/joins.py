@@ -1,11 +1,18 @@
-"""Units that nobody can tell apart are one."""
+"""Units that nobody can tell apart are one, and so are parts of a neuron that take turns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lussac.algorithms.contrast import simultaneity
 from lussac.algorithms.fusion.learning import halves_of, overall
 from lussac.algorithms.fusion.matching import Model
+from lussac.algorithms.fusion.meetings import meetings
 from lussac.algorithms.fusion.refinement import State
+from lussac.algorithms.fusion.settings import Settings
+from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.splits import separation
 from lussac.algorithms.fusion.trains import Flat
 from lussac.algorithms.fusion.waveforms import similarities
@@ -13,92 +20,136 @@ from lussac.algorithms.fusion.waveforms import similarities
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-LEAST_COSINE = 0.8
-SAME_SIZE = 0.2
 LEAST_WEIGHT = 5.0
-STEPS = 4.0
 LEAST_SHARE = 0.01
 
 
-def joined(state: State, channels: int, one: float, max_lag: int) -> Ints:
-    """Tell which unit each unit belongs to: itself, or a larger one that nobody can tell from it.
-
-    Waveforms of two units are compared over the whole recording, and also where they are nearest in time: halves of a neuron that
-    drifts are far apart on average. There, they may differ as much as each changes from block to block.
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """How two units differ.
 
     Parameters
     ----------
+    unit, other
+        The units.
+    overall, local
+        Distances of their mean waveforms, over all their spikes and where they are nearest in time; standard deviations of the
+        noise.
+    sizes
+        Logarithms of the ratio of their sizes, likewise.
+    together
+        How often they are active at the same time, as a share of chance.
+    """
+
+    unit: int
+    other: int
+    overall: float
+    local: float
+    sizes: tuple[float, float]
+    together: float
+
+    @property
+    def distance(self) -> float:
+        """The smaller of the two distances."""
+        return min(self.overall, self.local)
+
+    def one(self, settings: Settings) -> bool:
+        """Tell whether they are one neuron.
+
+        Nobody can tell them apart, over the whole recording or where they are nearest in time: what a neuron looked like early
+        and late may be far apart, but it gets there step by step. Units that take turns may differ more, since nothing shows two
+        neurons at one time, and the spikes nearest in time are not near then.
+        """
+        limit = settings.two if self.together < settings.together else settings.one
+        if self.overall < settings.one and abs(self.sizes[0]) < settings.same_size:
+            return True
+        return self.local < limit and abs(self.sizes[1]) < settings.same_size
+
+    def two(self, settings: Settings) -> bool:
+        """Tell whether they are two neurons, both active, that can be told apart."""
+        return self.together >= settings.together and self.distance >= settings.two
+
+
+def joined(source: Source, chunks: Sequence[Chunk], state: State, settings: Settings, max_lag: int) -> Ints:
+    """Tell which unit each unit belongs to: itself, or the largest of the units that are one neuron with it.
+
+    Parameters
+    ----------
+    source, chunks
+        The recording.
     state
         Units, spikes and residuals.
-    channels
-        Number of channels of the recording.
-    one
-        Distance below which two units are one, in standard deviations of the noise.
+    settings
+        Numbers of the method.
     max_lag
-        Largest shift between the two, in samples.
+        Largest shift between two units, in samples.
     """
-    means, weights = halves_of(state.used, state.sums)
-    halves, total = overall(means, weights)
+    contrasts = contrasts_of(source, chunks, state, settings, max_lag)
+    links = sorted((c for c in contrasts if c.one(settings)), key=lambda c: (c.distance, c.unit, c.other))
+    apart = {(c.unit, c.other) for c in contrasts if c.two(settings)}
+    return grouped([(c.unit, c.other) for c in links], apart, state.counts)
+
+
+def grouped(links: Sequence[tuple[int, int]], apart: set[tuple[int, int]], counts: Ints) -> Ints:
+    """Join what is linked, in this order, but never two units that are apart; each unit's group is named by its largest.
+
+    Single linkage with cannot-link constraints: parts of a neuron that changes are linked from one to the next.
+    """
+    groups = [[unit] for unit in range(len(counts))]
+    for unit, other in links:
+        if groups[unit] is groups[other] or any((a, b) in apart or (b, a) in apart for a in groups[unit] for b in groups[other]):
+            continue
+        union = groups[unit] + groups[other]
+        for member in union:
+            groups[member] = union
+    return np.array([max(group, key=lambda member: (counts[member], -member)) for group in groups], np.int64)
+
+
+def contrasts_of(source: Source, chunks: Sequence[Chunk], state: State, settings: Settings, max_lag: int) -> list[Contrast]:
+    """Compare all pairs of units that look similar; parameters as for `joined`."""
+    halves, total = overall(*halves_of(state.used, state.sums))
     mean = np.einsum("uh,uhsc->usc", total / np.maximum(total.sum(axis=1, keepdims=True), 1e-6), halves)
-    cosines, lags = similarities(mean, state.used.channels, mean, state.used.channels, max_lag)
-    steps = changes_per_block(means, weights)
-    counts = state.counts
-    target = np.arange(len(counts))
-    limit = (one * state.noise) ** 2
-    for unit in np.lexsort((np.arange(len(counts)), counts)):
-        for other in np.argsort(-cosines[unit], kind="stable"):
-            if cosines[unit, other] < LEAST_COSINE:
-                break
-            if target[other] != other or (counts[other], other) <= (counts[unit], unit):
-                continue
-            lag = int(lags[unit, other])
-            own = state.used.channels[unit], state.used.channels[other]
-            same = alike(halves[unit], halves[other], own, lag, channels, limit)
-            near = nearest_blocks(weights[:, unit], weights[:, other])
-            if not same and near is not None:
-                tolerance = limit + STEPS * max(steps[unit], steps[other])
-                same = alike(means[near[0], unit], means[near[1], other], own, lag, channels, tolerance)
-            if same:
-                target[unit] = other
-                break
-    return target
+    channels = state.used.channels
+    cosines, lags = similarities(mean, channels, mean, channels, max_lag)
+    pairs = [(int(u), int(v)) for u, v in np.argwhere(np.triu(np.maximum(cosines, cosines.T) >= settings.similar, 1))]
+    if not pairs:
+        return []
+    trains = state.trains()
+    local = meetings(source, chunks, state, pairs, settings.meeting, mean.shape[1])
+    turn, duration = source.samples(1e3 * settings.turn), source.total
+    contrasts = []
+    for (u, v), (at_u, at_v) in zip(pairs, local, strict=True):
+        own, lag = (channels[u], channels[v]), int(lags[u, v])
+        far, size = difference(halves[u], halves[v], own, lag, source.channels)
+        near, near_size = difference(at_u, at_v, own, lag, source.channels)
+        contrasts.append(
+            Contrast(
+                u, v, far / state.noise, near / state.noise, (size, near_size), simultaneity(trains[u], trains[v], turn, duration)
+            )
+        )
+    return contrasts
 
 
-def changes_per_block(means: Floats, weights: Floats) -> Floats:
-    """Mean squared distance of each unit's waveforms in one block and the next, free of the bias by noise; at least 0."""
-    if len(means) == 1:
-        return np.zeros(means.shape[1], np.float32)
-    apart = np.diff(means, axis=0)
-    squared = np.einsum("busc,busc->bu", apart[:, :, 0], apart[:, :, 1])
-    usable = np.minimum(weights[1:], weights[:-1]).min(axis=2)
-    usable = np.where(usable >= LEAST_WEIGHT, usable, 0)
-    return np.asarray(np.maximum((usable * squared).sum(axis=0) / np.maximum(usable.sum(axis=0), 1e-6), 0), dtype=np.float32)
+def difference(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int, width: int) -> tuple[float, float]:
+    """Distance of two mean waveforms (2 halves, samples, channels), and the logarithm of the ratio of their amplitudes.
 
-
-def nearest_blocks(a: Floats, b: Floats) -> tuple[int, int] | None:
-    """Blocks, one after the other at most, in which two units (blocks, 2) have most spikes; None where there are none."""
-    best, place = 0.0, None
-    least_a, least_b = a.min(axis=1), b.min(axis=1)
-    for i in range(len(a)):
-        for j in (i, i - 1, i + 1):
-            if 0 <= j < len(b):
-                weight = min(float(least_a[i]), float(least_b[j]))
-                if weight >= LEAST_WEIGHT and weight > best:
-                    best, place = weight, (i, j)
-    return place
-
-
-def alike(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int, width: int, limit: float) -> bool:
-    """Tell whether two mean waveforms (2 halves, samples, channels) are of one size and within a squared distance."""
+    Parameters
+    ----------
+    a, b, channels
+        Waveforms on the channels of each.
+    lag
+        What to add to positions of the first so that they lie where the second's would.
+    width
+        Number of channels of the recording.
+    """
     both = np.intersect1d(channels[0][holds_signal(a)], channels[1][holds_signal(b)])
     wide_a, wide_b = (on_all(halves, own, width)[:, :, both] for halves, own in zip((a, b), channels, strict=True))
-    reach = abs(lag)
-    length = a.shape[1]
+    reach, length = abs(lag), a.shape[1]
     wide_a = wide_a[:, reach : length - reach]
     wide_b = wide_b[:, reach - lag : length - reach - lag]
     size_a, size_b = (max(float((wide[0] * wide[1]).sum()), 1e-6) for wide in (wide_a, wide_b))
-    distance = separation(wide_a - wide_b, (wide_a + wide_b).mean(axis=0))
-    return distance < limit and abs(np.log(size_a / size_b)) < 2 * SAME_SIZE
+    squared = separation(wide_a - wide_b, (wide_a + wide_b).mean(axis=0))
+    return float(np.sqrt(max(squared, 0.0))), float(np.log(size_a / size_b) / 2)
 
 
 def holds_signal(halves: Floats) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from lussac.algorithms.fusion.pursuit import Rules
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
-from lussac.algorithms.fusion.waveforms import similarities
+from lussac.algorithms.fusion.waveforms import similarities_in_time
 
 Ints = NDArray[np.int64]
 Members = list[list[tuple[int, int]]]
@@ -80,8 +80,9 @@ def first_model(candidates: Candidates, blocks: int) -> Model:
 
 def members(candidates: Candidates, model: Model, trains: Flat, window: int, max_lag: int, settings: Settings) -> Members:
     """Return for every unit the candidates that may hold its spikes, and what to add to their positions."""
-    templates = model.templates.mean(axis=0)
-    cosines, lags = similarities(templates, model.channels, candidates.templates, candidates.channels, max_lag)
+    cosines, lags = similarities_in_time(
+        model.templates, model.channels, candidates.templates, candidates.channels, candidates.shares, max_lag
+    )
     both = InTime.of(Flat.of([*(trains[u] for u in range(len(trains))), *(candidates.trains[c] for c in range(len(candidates)))]))
     counts = pair_counts(both.samples, both.units, len(trains) + len(candidates), window)
     near = np.minimum(counts[: len(trains), len(trains) :], counts[len(trains) :, : len(trains)].T)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.matching import Found, Model
 from lussac.algorithms.fusion.pursuit import Library, subtract
-from lussac.algorithms.fusion.source import Chunk, Source
+from lussac.algorithms.fusion.source import Chunk, Source, blocks_of
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -116,6 +116,25 @@ def mean_residuals(
         _add_up(residual, starts, found.units[spikes[inside]], halves[inside], groups[inside], model.channels, sums, counts)
     sums /= np.maximum(counts, 1)[:, :, None, None]
     return sums, counts
+
+
+def mean_waveforms(
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Ints, groups: Ints, size: int
+) -> Floats:
+    """Mean waveforms of groups of spikes, all other spikes subtracted: (groups, 2, samples, channels of the unit).
+
+    As `mean_residuals`, and what was subtracted for these spikes themselves is added again, but for shifts within a sample.
+    """
+    means, counts = mean_residuals(source, chunks, found, model, spikes, groups, size)
+    halves = ranks(found.units)[spikes] % 2
+    blocks = blocks_of(found.samples[spikes], chunks)
+    owners = np.zeros(size, np.int64)
+    owners[groups] = found.units[spikes]
+    shares = np.zeros((len(model.templates), size, 2), np.float32)
+    np.add.at(shares, (blocks, groups, halves), found.fitted[spikes] / np.maximum(counts[groups, halves], 1))
+    for block, share in enumerate(shares):
+        means += share[:, :, None, None] * model.templates[block, owners][:, None]
+    return means
 
 
 def projections(

@@ -40,6 +40,14 @@ class Settings:
     two
         Distance of two groups of single spikes, in standard deviations, that shows two neurons: a fortieth would be mistaken. On
         generated recordings it was mostly below 3.5 where overlaps were not resolved, and above 5 where a unit held two neurons.
+    together
+        Units that are active at the same time less often than this share of chance take turns.
+    turn
+        Seconds within which units count as active at the same time.
+    meeting
+        Spikes of each of two units, nearest in time to the other's, that tell whether one continues the other.
+    same_size
+        Largest difference of the amplitudes of parts of one neuron, as a logarithm.
     part
         Smallest share of a unit's spikes that is tested for being another neuron.
     block, max_blocks
@@ -68,6 +76,10 @@ class Settings:
     evidence: float = 10.0
     one: float = 2.0
     two: float = 4.0
+    together: float = 0.5
+    turn: float = 5.0
+    meeting: int = 40
+    same_size: float = 0.2
     part: float = 0.08
     block: float = 30.0
     max_blocks: int = 16

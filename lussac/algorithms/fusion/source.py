@@ -1,6 +1,6 @@
 """Where traces come from: a recording that is read piece by piece."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,3 +80,10 @@ def _chunks(segments: tuple[tuple[int, int], ...], edges: list[int], size: int) 
             yield Chunk(position, stop, block)
             passed += stop - position
             position = stop
+
+
+def blocks_of(samples: NDArray[np.int64], chunks: Sequence[Chunk]) -> NDArray[np.int64]:
+    """Block of time that each position lies in; positions before the first chunk count to its block."""
+    starts = np.array([chunk.start for chunk in chunks], np.int64)
+    blocks = np.array([chunk.block for chunk in chunks], np.int64)
+    return blocks[np.maximum(np.searchsorted(starts, samples, side="right") - 1, 0)]

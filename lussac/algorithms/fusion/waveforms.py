@@ -174,6 +174,25 @@ def _inner(a: Floats, a_channels: Ints, b: Floats, b_channels: Ints, lag: int) -
 
 
 @numba.njit(cache=True, nogil=True)
+def _best_lag(a: Floats, a_channels: Ints, b: Floats, b_channels: Ints, max_lag: int) -> tuple[float, int]:
+    """Largest cosine of two waveforms over lags, and what to add to positions of the first so that they lie where b's would."""
+    norm = max(np.sqrt((a**2).sum() * (b**2).sum()), 1e-9)
+    best, at = 0.0, 0
+    for step in range(2 * max_lag + 1):
+        lag = (step + 1) // 2 * (1 if step % 2 else -1)
+        cosine = _inner(a, a_channels, b, b_channels, lag) / norm
+        if cosine > best:
+            best, at = cosine, -lag
+    return best, at
+
+
+@numba.njit(cache=True, nogil=True)
+def _near(a_channels: Ints, b_channels: Ints) -> bool:
+    """Tell whether the strongest channel of one is a channel of the other."""
+    return bool((a_channels[0] == b_channels).any() or (b_channels[0] == a_channels).any())
+
+
+@numba.njit(cache=True, nogil=True)
 def similarities(means: Floats, channels: Ints, other_means: Floats, other_channels: Ints, max_lag: int) -> tuple[Floats, Ints]:
     """Cosine of every waveform with every other at their best lag.
 
@@ -187,12 +206,40 @@ def similarities(means: Floats, channels: Ints, other_means: Floats, other_chann
     lags = np.zeros((len(means), len(other_means)), np.int64)
     for u in range(len(means)):
         for v in range(len(other_means)):
-            if not (channels[u, 0] == other_channels[v]).any() and not (other_channels[v, 0] == channels[u]).any():
-                continue
-            norm = max(np.sqrt((means[u] ** 2).sum() * (other_means[v] ** 2).sum()), 1e-9)
-            for step in range(2 * max_lag + 1):
-                lag = (step + 1) // 2 * (1 if step % 2 else -1)
-                cosine = _inner(means[u], channels[u], other_means[v], other_channels[v], lag) / norm
-                if cosine > cosines[u, v]:
-                    cosines[u, v], lags[u, v] = cosine, -lag
+            if _near(channels[u], other_channels[v]):
+                cosines[u, v], lags[u, v] = _best_lag(means[u], channels[u], other_means[v], other_channels[v], max_lag)
+    return cosines, lags
+
+
+@numba.njit(cache=True, nogil=True)
+def similarities_in_time(
+    templates: Floats, channels: Ints, means: Floats, other_channels: Ints, shares: Floats, max_lag: int
+) -> tuple[Floats, Ints]:
+    """Cosine of every unit's waveform, at the time when the other has its spikes, with every other's, at their best lag.
+
+    Parameters
+    ----------
+    templates, channels
+        (blocks, units, samples, channels of the unit), and these channels.
+    means, other_channels
+        (others, samples, channels of the unit), and these channels.
+    shares
+        (blocks, others), share of the other's spikes in each block.
+    max_lag
+        In samples.
+
+    Returns
+    -------
+    cosines, lags
+        As for `similarities`.
+    """
+    cosines = np.zeros((len(channels), len(means)), np.float32)
+    lags = np.zeros((len(channels), len(means)), np.int64)
+    for u in range(len(channels)):
+        for v in range(len(means)):
+            if _near(channels[u], other_channels[v]):
+                then = np.zeros_like(templates[0, u])
+                for block in range(len(templates)):
+                    then += shares[block, v] * templates[block, u]
+                cosines[u, v], lags[u, v] = _best_lag(then, channels[u], means[v], other_channels[v], max_lag)
     return cosines, lags

@@ -2,15 +2,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lussac.algorithms.fusion.candidates import prepare
-from lussac.algorithms.fusion.confidence import AGREES, confidence, gather, matches, overlaps
-from lussac.algorithms.fusion.fuse import fuse, settle
-from lussac.algorithms.fusion.joins import alike, changes_per_block, join, joined, nearest_blocks
-from lussac.algorithms.fusion.matching import Found, Model, Sums
-from lussac.algorithms.fusion.refinement import State, first_model, refine
+from lussac.algorithms.fusion.confidence import Support, confidence, counts_in_common, gather, supports
+from lussac.algorithms.fusion.fuse import AGREES, fuse, settle
+from lussac.algorithms.fusion.joins import Contrast, contrasts_of, difference, grouped, join, joined
+from lussac.algorithms.fusion.meetings import gaps_to, nearest
+from lussac.algorithms.fusion.refinement import first_model, refine
 from lussac.algorithms.fusion.splits import across, distance, separation, split
 from lussac.algorithms.fusion.trains import Flat
+
+from .conftest import AFTER, BEFORE, source_of, waveforms
 
 
 def analyses_of(world, seed=0):
@@ -96,7 +100,7 @@ def test_halves_of_a_neuron_are_joined(world):
     train = world.trains[2]
     early, late = train[train < 24_000], train[train >= 16_000]
     candidates, state = refined(world, [early, late], [0, 1], [0, 1])
-    target = joined(state, 4, world.settings.one, 1)
+    target = joined(world.source, world.chunks, state, world.settings, 1)
     assert len(set(target.tolist())) == 1
     model, trains = join(state.model, state.trains(), target, state.sums.weights.sum(axis=2), 4)
     assert len(model) == 1
@@ -112,28 +116,68 @@ def test_a_merged_unit_ends_as_two(world, rounds):
     assert len(state.model) == 2
 
 
-def test_a_neuron_that_drifts_is_joined_where_its_parts_meet():
-    base = np.zeros((4, 2, 2, 20, 2), np.float32)
-    base[..., 8:12, 0] = 20
-    base[..., 2, 0] = np.sqrt(3) * np.arange(4)[:, None, None]
-    weights = np.zeros((4, 2, 2), np.float32)
-    weights[:2, 0] = weights[2:, 1] = 30
-    model = Model(np.zeros((4, 2, 20, 2), np.float32), np.array([[0, 1], [0, 1]]), 8, *np.ones((3, 2), np.float32))
-    units = np.repeat([0, 1], [121, 120])
-    found = Found(np.arange(241), units, *np.ones((4, 241), np.float32))
-    state = State(model, model, found, Sums(base * weights[..., None, None], weights), 1.0)
-    assert joined(state, 2, 2.0, 0).tolist() == [0, 0]
-    assert joined(state, 2, 0.1, 0).tolist() == [0, 0]
-    stiff = replace(
-        state,
-        sums=Sums(np.where(np.arange(4)[:, None, None, None, None] < 2, base[:1], base[3:]) * weights[..., None, None], weights),
-    )
-    assert joined(stiff, 2, 2.0, 0).tolist() == [0, 1]
+def drifting(make, steps):
+    """A neuron whose waveform moves from one channel to another, `steps` times, in two units that take turns."""
+    train = np.arange(150, 39_800, 100) + np.random.default_rng(2).integers(-20, 20, len(range(150, 39_800, 100)))
+    place = np.round(np.linspace(0, 1, len(train)) * steps) / steps
+    shape = waveforms()[0][:, :1]
+    still = make(waveforms(), [])
+    traces = still.traces.copy()
+    for sample, share in zip(train, place, strict=True):
+        traces[sample - BEFORE : sample + AFTER] += shape * np.array([1 - share, share, 0.5, 0.0])
+    return replace(still, source=source_of(traces)), [train[: len(train) // 2], train[len(train) // 2 :]]
 
 
-def test_different_neurons_stay_apart(world):
-    _, state = refined(world, world.trains, [0, 0, 0], [0, 1, 2])
-    assert joined(state, 4, world.settings.one, 1).tolist() == [0, 1, 2]
+def test_a_neuron_that_drifts_is_joined_where_its_parts_meet(make):
+    smooth, parts = drifting(make, 400)
+    _, state = refined(smooth, parts, [0, 1], [0, 1])
+    (contrast,) = contrasts_of(smooth.source, smooth.chunks, state, smooth.settings, 0)
+    assert contrast.overall > 2 * max(contrast.local, 1)
+    assert len(set(joined(smooth.source, smooth.chunks, state, smooth.settings, 0).tolist())) == 1
+
+
+def test_a_neuron_that_takes_over_and_looks_different_is_another_one(make):
+    sudden, parts = drifting(make, 1)
+    _, state = refined(sudden, parts, [0, 1], [0, 1])
+    assert joined(sudden.source, sudden.chunks, state, sudden.settings, 0).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "one", "two"),
+    [
+        ({}, False, True),
+        ({"overall": 1.0}, True, False),
+        ({"overall": 1.0, "sizes": (0.5, 0.5)}, False, False),
+        ({"local": 1.0}, True, False),
+        ({"local": 3.0}, False, False),
+        ({"local": 3.0, "together": 0.1}, True, False),
+        ({"local": 3.0, "together": 0.1, "sizes": (0.0, 0.5)}, False, False),
+        ({"together": 0.1}, False, False),
+    ],
+)
+def test_units_are_one_or_two_or_nobody_knows(world, values, one, two):
+    contrast = Contrast(**({"unit": 0, "other": 1, "overall": 9.0, "local": 9.0, "sizes": (0.0, 0.0), "together": 1.0} | values))
+    assert contrast.one(world.settings) is one
+    assert contrast.two(world.settings) is two
+
+
+def test_parts_are_linked_one_after_the_other_but_never_two_that_are_apart():
+    counts = np.array([5, 9, 7, 3])
+    assert grouped([(0, 1), (1, 2), (0, 2)], set(), counts).tolist() == [1, 1, 1, 3]
+    assert grouped([(0, 1), (1, 2)], {(2, 0)}, counts).tolist() == [1, 1, 2, 3]
+    assert grouped([], set(), counts).tolist() == [0, 1, 2, 3]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12),
+    st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5))),
+)
+def test_groups_never_hold_two_units_that_are_apart(links, apart):
+    target = grouped(links, apart, np.array([3, 1, 4, 1, 5, 9]))
+    assert (target[target] == target).all()
+    assert not any(target[a] == target[b] for a, b in apart if a != b)
+    unconstrained = grouped(links, set(), np.array([3, 1, 4, 1, 5, 9]))
+    assert all(unconstrained[a] == unconstrained[b] for a, b in links)
 
 
 def test_separation_is_unbiased_and_blind_to_size_and_shift():
@@ -162,23 +206,19 @@ def test_distance_finds_two_groups_behind_wrong_labels():
     assert distance(tail.astype(np.float32), tail > 2) < 4
 
 
-def test_blocks_next_to_each_other_are_compared():
-    a = np.array([[9, 9], [9, 9], [0, 0], [0, 0]], np.float32)
-    b = np.array([[0, 0], [0, 0], [8, 8], [9, 9]], np.float32)
-    assert nearest_blocks(a, b) == (1, 2)
-    assert nearest_blocks(a[:, :], np.zeros_like(a)) is None
-    means = np.zeros((2, 1, 2, 5, 1), np.float32)
-    means[1] = 1
-    assert changes_per_block(means, np.full((2, 1, 2), 9, np.float32)).tolist() == [5]
-    assert changes_per_block(means[:1], np.full((1, 1, 2), 9, np.float32)).tolist() == [0]
-
-
-def test_waveforms_are_alike_up_to_their_lag_but_not_in_another_size():
+def test_waveforms_are_compared_at_their_lag_and_in_size():
     wave = np.zeros((2, 20, 1), np.float32)
     wave[:, 8:12] = 10
     channels = np.array([0]), np.array([0])
-    assert alike(wave, np.roll(wave, -1, axis=1), channels, 1, 1, 1.0)
-    assert not alike(wave, 2 * wave, channels, 0, 1, 1.0)
+    assert difference(wave, np.roll(wave, -1, axis=1), channels, 1, 1) == (0, 0)
+    assert difference(wave, 2 * wave, channels, 0, 1) == (0, pytest.approx(-np.log(2)))
+
+
+def test_spikes_nearest_in_time_are_compared():
+    train, other = np.array([0, 50, 98, 300, 1000]), np.array([100, 330])
+    assert gaps_to(train, other).tolist() == [100, 50, 2, 30, 670]
+    assert nearest(train, other, 2, 10).tolist() == [1, 3]
+    assert nearest(train, other, 9, 10).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_drifting_halves_keep_their_waveforms_when_joined(world):
@@ -190,16 +230,37 @@ def test_drifting_halves_keep_their_waveforms_when_joined(world):
     assert len(trains[0]) == len(state.found.samples)
 
 
-def test_overlaps_are_those_of_brute_force(world):
+def test_spikes_in_common_are_those_of_brute_force(world):
     candidates, state = refined(world, world.trains, [0, 1, 2], [0, 1, 2])
     trains = state.trains()
-    found = overlaps(trains, candidates, 3)
+    found = counts_in_common(trains, candidates, 3)
     for unit in range(3):
         for other in range(3):
-            assert found[unit, other] == pytest.approx(agreement(trains[unit], candidates.trains[other]), abs=0.02)
-    assert matches(trains, candidates, 3) == [[0], [1], [2]]
-    evidence = gather(state, candidates, 3, (4, 19), world.source.total)
+            union = trains.counts[unit] + candidates.trains.counts[other] - found[unit, other]
+            assert found[unit, other] / union == pytest.approx(agreement(trains[unit], candidates.trains[other]), abs=0.02)
+    supported = supports(trains, candidates, found, 0.5, 5_000, world.source.total)
+    assert [row[0].parts for row in supported] == [(0,), (1,), (2,)]
+    evidence = gather(state, supported, (4, 19), world.source.total)
     assert (evidence.agreement > 0.9).all()
     assert (evidence.second_agreement < 0.5).all()
     assert (evidence.snr > 5).all()
     assert ((confidence(evidence) > 0) & (confidence(evidence) < 1)).all()
+
+
+def test_parts_of_a_neuron_that_take_turns_support_it_together_but_two_neurons_do_not(world):
+    whole, foreign = world.trains[:2]
+    early, late = whole[whole < 18_000], whole[whole >= 18_000]
+    merged = np.sort(np.concatenate([whole, foreign]))
+    candidates, _ = refined(world, [early, late, whole, foreign, whole], [0, 0, 1, 1, 2], [2])
+    trains = Flat.of([whole, merged])
+    common = counts_in_common(trains, candidates, 3)
+    supported = supports(trains, candidates, common, 0.5, 2_000, world.source.total)
+    assert {one.parts for one in supported[0]} == {(1, 0), (2,), (4,)}
+    assert all(one.agreement == pytest.approx(1, abs=0.02) for one in supported[0])
+    assert all(one.agreement < 0.7 for one in supported[1])
+    alone = gather(replace_trains(world, whole), [[Support((0,), 0.7)]], (4, 19), world.source.total)
+    assert alone.second_agreement.tolist() == [0]
+
+
+def replace_trains(world, train):
+    return refined(world, [train], [0], [0])[1]

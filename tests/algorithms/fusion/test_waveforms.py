@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lussac.algorithms.fusion.evidence import amplitudes, rewards, shrink
 from lussac.algorithms.fusion.trains import Flat
-from lussac.algorithms.fusion.waveforms import Waveforms, measure, similarities, subset
+from lussac.algorithms.fusion.waveforms import Waveforms, measure, similarities, similarities_in_time, subset
 
 few = settings(max_examples=25, deadline=None)
 
@@ -116,3 +116,19 @@ def test_a_unit_of_two_neurons_earns_less_than_each(world):
 def test_waveforms_without_spikes_are_zero():
     empty = Waveforms(np.zeros((1, 2, 3, 1), np.float32), np.zeros((1, 1), np.int64), np.zeros((1, 2), np.int64), 1)
     assert (empty.means == 0).all()
+
+
+def test_a_unit_is_compared_as_it_looks_when_the_other_fires():
+    rng = np.random.default_rng(0)
+    early, late = rng.normal(size=(2, 20, 4)).astype(np.float32)
+    templates, channels = np.stack([early, late])[:, None], np.arange(4)[None]
+    others, other_channels = np.stack([early, late, late]), np.tile(np.arange(4), (3, 1))
+    shares = np.array([[1, 0, 0.5], [0, 1, 0.5]], np.float32)
+    cosines, lags = similarities_in_time(templates, channels, others, other_channels, shares, 2)
+    assert cosines[0, :2] == pytest.approx([1, 1], abs=1e-5)
+    assert 0.5 < cosines[0, 2] < 0.9
+    assert lags[0, :2].tolist() == [0, 0]
+    apart, _ = similarities_in_time(templates, channels, others, other_channels + 4, shares, 2)
+    assert not apart.any()
+    constant, _ = similarities_in_time(np.stack([early, early])[:, None], channels, others, other_channels, shares, 2)
+    assert constant == pytest.approx(similarities(early[None], channels, others, other_channels, 2)[0], abs=1e-5)
