@@ -231,7 +231,7 @@ def create_arguments(job: Job, daemon: Daemon, mounts: list[Bind], gpus: tuple[s
         "entrypoint": [job.argv[0]],
         "command": list(job.argv[1:]),
         "environment": {**CACHES, **job.env},
-        "mounts": mounts,
+        **spelled(mounts, podman=daemon.podman),
         "working_dir": WORK,
         "user": user,
         "network_mode": "host" if "network" in job.relaxed else "none",
@@ -252,6 +252,21 @@ def create_arguments(job: Job, daemon: Daemon, mounts: list[Bind], gpus: tuple[s
     if job.gpu:
         arguments["device_requests"] = [gpu_request(gpus, cdi=daemon.cdi)]
     return arguments
+
+
+def spelled(mounts: list[Bind], *, podman: bool) -> dict[str, list[Any]]:
+    """Return mounts as arguments of the SDK; podman takes a path with a comma or a quotation mark in the older form only.
+
+    Raises
+    ------
+    EngineError
+        If podman can't take a path in either form.
+    """
+    awkward = [mount for mount in mounts if podman and {",", '"'} & {*mount["Source"], *mount["Target"]}]
+    if hopeless := [mount["Source"] for mount in awkward if ":" in mount["Source"] + mount["Target"]]:
+        raise EngineError(f"Podman can't mount {hopeless[0]}, with a colon beside a comma or quotation mark. Rename it.")
+    volumes = [f"{mount['Source']}:{mount['Target']}:{'ro' if mount['ReadOnly'] else 'rw'}" for mount in awkward]
+    return {"mounts": [mount for mount in mounts if mount not in awkward], "volumes": volumes}
 
 
 def is_risky(daemon: Daemon, here: Here | None) -> bool:

@@ -2,9 +2,9 @@
 
 import signal
 import time
-from pathlib import Path
 
 import pytest
+from engines_here import processes_of
 from tiny import Command, lussac, write_params
 
 from lussac.provenance import read_record
@@ -14,19 +14,6 @@ SORT = {
     "one": {"sorter_name": "tridesclous2", "sorter_params": {"output_folder": "$PARAMS_FOLDER/one"}},
     "two": {"sorter_name": "spykingcircus2", "sorter_params": {"output_folder": "$PARAMS_FOLDER/two"}},
 }
-
-
-def processes_of(folder):
-    """Return the processes whose command line or folder names a folder."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().decode(errors="replace") + str((process / "cwd").readlink())
-        except OSError:
-            continue
-        if str(folder) in words:
-            found.append((process.name, words))
-    return found
 
 
 def wait_until(condition, seconds=60):
@@ -40,7 +27,7 @@ def wait_until(condition, seconds=60):
 def test_while_sorters_run(case, tmp_path, number):
     file = write_params(tmp_path, {**case.params({}, n_jobs=2), "analyses": {}, "spike_sorting": SORT})
     command = Command(file, folder=tmp_path)
-    wait_until(lambda: len(processes_of(tmp_path)) >= 2)
+    wait_until(lambda: len(list(processes_of(tmp_path))) >= 2)
     time.sleep(1)
     command.signal(number)
     asked = time.monotonic()
@@ -48,7 +35,7 @@ def test_while_sorters_run(case, tmp_path, number):
     assert time.monotonic() - asked < 5
     assert code == 130
     assert "the same command goes on from there" in err
-    assert processes_of(tmp_path) == []
+    assert list(processes_of(tmp_path)) == []
     assert not (tmp_path / "tmp").exists()
     assert read_record(tmp_path / "logs")["status"] == "interrupted"
 

@@ -1,16 +1,13 @@
 """A short recording with known neurons, and what the sorters are given of it."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import spikeinterface.core as si
+from engines_here import CONTAINERS, PODMAN, answering, image_of
 
-from lussac.engines import ENGINES
 from lussac.engines.base import Engine, ImageRef
-from lussac.engines.docker import DockerEngine
-from lussac.errors import EngineError
 from lussac.recording import write_binary
 
 
@@ -45,34 +42,6 @@ def recording_folder(tmp_path_factory) -> Path:
 def segments_folder(tmp_path_factory) -> Path:
     """Return the same in two segments."""
     return make_recording(tmp_path_factory.mktemp("recording") / "two", [8.0, 5.0])
-
-
-IMAGE = "lussac/simple:0.105.3"
-CONTAINERS = [pytest.param("docker", marks=pytest.mark.docker), pytest.param("singularity", marks=pytest.mark.singularity)]
-PODMAN = pytest.param("podman", marks=pytest.mark.docker)
-
-
-def answering(name: str) -> Engine:
-    """Return an engine by name; podman is docker's engine with another daemon."""
-    if name == "podman":
-        if "PODMAN_HOST" not in os.environ:
-            pytest.skip("podman: PODMAN_HOST doesn't say where it listens")
-        found = DockerEngine(host=os.environ["PODMAN_HOST"])
-    else:
-        found = ENGINES[name]()
-    if reason := found.unavailable():
-        pytest.skip(f"{name}: {reason}")
-    return found
-
-
-def image_of(engine: Engine) -> ImageRef:
-    """Return something with Python to run in, with SpikeInterface but on podman."""
-    is_podman = isinstance(engine, DockerEngine) and engine.host == os.environ.get("PODMAN_HOST")
-    image = os.environ.get("BASE_IMAGE", IMAGE) if is_podman else IMAGE
-    try:
-        return engine.resolve("spikeinterface" if engine.name == "local" else image, pull=False)
-    except EngineError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session", params=[*CONTAINERS, PODMAN, "local"])

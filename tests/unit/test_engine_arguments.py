@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from docker.types import Mount as Bind
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +67,14 @@ def test_a_rule_is_relaxed_only_where_the_catalogue_says_so(job):
 def test_the_root_of_a_rootless_daemon_is_its_user(job):
     rootless = described({**INFO, "SecurityOptions": ["name=rootless"]}, VERSION)
     assert docker.create_arguments(job, rootless, [], GPUS)["user"] == "0:0"
+
+
+def test_podman_gets_awkward_paths_in_the_form_that_it_understands(job):
+    mounts = [Bind("/x", source, type="bind", read_only=True) for source in ("/plain:x", '/a,"b')]
+    assert docker.spelled(mounts, podman=False) == {"mounts": mounts, "volumes": []}
+    assert docker.spelled(mounts, podman=True) == {"mounts": mounts[:1], "volumes": ['/a,"b:/x:ro']}
+    with pytest.raises(EngineError, match="Rename it"):
+        docker.spelled([Bind("/x", "/a,b:c", type="bind")], podman=True)
 
 
 def test_users_keep_their_numbers_where_a_daemon_would_change_them(job):
