@@ -43,6 +43,7 @@ class Outcome(StrEnum):
     IMAGE = "image"
     MOUNT = "mount"
     GPU = "gpu"
+    DISK = "disk full"
     INFRA = "infra"
 
 

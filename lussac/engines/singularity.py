@@ -240,6 +240,8 @@ def environment(user: Mapping[str, str], job: Mapping[str, str]) -> dict[str, st
 def cause(message: str) -> Outcome:
     """Say what a refusal of the engine means; pure."""
     text = message.lower()
+    if "corrupted" in text or "squashfs" in text:
+        return Outcome.IMAGE
     if "mount" in text or "bind" in text:
         return Outcome.MOUNT
     if "nvidia" in text or "cuda" in text:

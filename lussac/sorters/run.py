@@ -20,6 +20,8 @@ from lussac.sorters.job import SorterJob
 from lussac.store import explained, file_hash
 
 FORMAT = 1
+FULL = 1 << 20
+"""Bytes without which a disk counts as full: a sorter that ended with fewer has failed for want of them."""
 RUNNER = Path(__file__).with_name("runner.py")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -51,7 +53,7 @@ def sort(job: SorterJob, progress: Progress, stop: threading.Event) -> Finished:
         request = as_job(job, draft)
         end = run_job(job.engine, request, draft, progress, stop)
         result = _result(draft / "out")
-        end = judged(end, result)
+        end = judged(end, result, full=shutil.disk_usage(draft).free < FULL)
         if end.outcome is not Outcome.OK:
             raise _failure(job, end, result, keep_failed(job, draft))
         record = assemble(job, draft, _record(job, request, end, result))
@@ -142,18 +144,29 @@ def as_job(job: SorterJob, draft: Path) -> Job:
     )
 
 
-def judged(end: Exit, result: Mapping[str, Any] | None) -> Exit:
-    """Join what the engine saw with what the runner wrote; pure."""
+def judged(end: Exit, result: Mapping[str, Any] | None, *, full: bool = False) -> Exit:
+    """Join what the engine saw with what the runner wrote and with whether the disk is full; pure."""
     if end.outcome is Outcome.OK and result is None:
         return replace(end, outcome=Outcome.SORTER_ERROR, message="ended without a result")
-    if end.outcome is not Outcome.SORTER_ERROR or result is None or result["status"] == "ok":
+    if end.outcome is not Outcome.SORTER_ERROR:
         return end
-    text = f"{result['type']} {result['error']}"
-    if "MemoryError" in text or "CUDA out of memory" in text:
-        return replace(end, outcome=Outcome.OOM, message=result["error"])
-    if "CUDA error" in text or "No CUDA GPUs" in text or "Torch not compiled with CUDA" in text:
-        return replace(end, outcome=Outcome.GPU, message=result["error"])
-    return replace(end, message=result["error"])
+    if full:
+        return replace(end, outcome=Outcome.DISK, message="there was no space left for its files")
+    if result is None or result["status"] == "ok":
+        return end
+    return replace(end, outcome=_cause(f"{result['type']} {result['error']}"), message=result["error"])
+
+
+CAUSES: Mapping[Outcome, tuple[str, ...]] = {
+    Outcome.DISK: ("No space left on device", "Disk quota exceeded"),
+    Outcome.OOM: ("MemoryError", "CUDA out of memory"),
+    Outcome.GPU: ("CUDA error", "No CUDA GPUs", "Torch not compiled with CUDA"),
+}
+"""Words in a sorter's own error that tell what it was about."""
+
+
+def _cause(error: str) -> Outcome:
+    return next((cause for cause, words in CAUSES.items() if any(word in error for word in words)), Outcome.SORTER_ERROR)
 
 
 ADVICE: Mapping[Outcome, str] = {
@@ -164,6 +177,7 @@ ADVICE: Mapping[Outcome, str] = {
     Outcome.IMAGE: "Look at the image with `lussac doctor`, then pull or build it again.",
     Outcome.MOUNT: "Look at the folders with `lussac doctor`.",
     Outcome.GPU: "Look at the GPU with `lussac doctor`.",
+    Outcome.DISK: "Free some space, or name an output_folder on another disk.",
     Outcome.INFRA: "Look at the engine with `lussac doctor`, then run again: what is finished is kept.",
 }
 

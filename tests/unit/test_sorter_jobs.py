@@ -1,6 +1,7 @@
 """What is checked and filled in before a sorter runs; no sorter is run."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,7 @@ def test_differences_are_named():
         ("MemoryError", "Unable to allocate 3 GiB", Outcome.OOM),
         ("OutOfMemoryError", "CUDA out of memory. Tried to allocate", Outcome.OOM),
         ("RuntimeError", "No CUDA GPUs are available", Outcome.GPU),
+        ("OSError", "[Errno 28] No space left on device", Outcome.DISK),
     ],
 )
 def test_the_sorters_own_error_decides(kind, error, outcome):
@@ -184,3 +186,9 @@ def test_what_is_ready_is_listed():
     entries = {entry.sorter: entry for entry in images.entries([Engine("docker"), Engine("singularity", missing="x")])}
     assert entries["simple"].ready == ("docker",)
     assert entries["kilosort4"].gpu == "optional"
+
+
+def test_a_full_disk_explains_a_failure_and_nothing_else():
+    failed = Exit(outcome=Outcome.SORTER_ERROR, code=1, message="ended with exit code 1", seconds=1.0, command=())
+    assert judged(failed, None, full=True).outcome is Outcome.DISK
+    assert judged(replace(failed, outcome=Outcome.TIMEOUT), None, full=True).outcome is Outcome.TIMEOUT
