@@ -11,7 +11,7 @@ from lussac import __version__
 from lussac.errors import INTERRUPTED, InterruptedRunError, LussacError
 
 FAULT_EXIT_CODE = 1
-COMMANDS = ("run", "check", "init", "images", "doctor", "verify", "report", "demo", "schema")
+COMMANDS = ("run", "check", "init", "images", "doctor", "verify", "report", "compare", "demo", "schema")
 ENGINES = ("auto", "local", "docker", "singularity", "apptainer")
 
 
@@ -80,6 +80,25 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write what a run did as one HTML page")
     report.add_argument("logs", type=Path, help="the logs_folder of a run")
     report.add_argument("-o", "--output", type=Path, help="the file to write (report.html in the logs_folder)")
+    compare = commands.add_parser("compare", help="write two or more runs or sortings side by side as one HTML page")
+    compare.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="the logs_folder of a run, or a sorting in any format of 'analyses'"
+    )
+    compare.add_argument("-o", "--output", type=Path, default=Path("compare.html"), help="the file to write (%(default)s)")
+    compare.add_argument(
+        "--window",
+        type=_more_than_nothing,
+        default=0.4,
+        metavar="MS",
+        help="how far apart two spikes may be to be one (%(default)s)",
+    )
+    compare.add_argument(
+        "--min-agreement",
+        type=_share,
+        default=0.5,
+        metavar="SHARE",
+        help="spikes of both over spikes of either, from which on two units are one neuron (%(default)s)",
+    )
     demo = commands.add_parser("demo", help="make a recording with known neurons, sort it with several sorters, merge, compare")
     demo.add_argument("folder", type=Path, nargs="?", default=Path("lussac_demo"), help="where to (%(default)s)")
     commands.add_parser("schema", help="print the JSON schema of params.json, for editors")
@@ -104,6 +123,13 @@ def _more_than_nothing(text: str) -> float:
     number = float(text)
     if not number > 0:
         raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0 and at most 1")
     return number
 
 

@@ -124,7 +124,7 @@ def check(name: str, sorting: BaseSorting, recording: BaseRecording) -> tuple[Nu
     durations = np.array([recording.get_num_samples(i) for i in range(recording.get_num_segments())], dtype=np.int64)
     spikes = sorting.to_spike_vector()
     _check_segments(name, sorting.get_num_segments(), len(durations), has_spikes=len(spikes) > 0)
-    ids = _plain_ids(name, sorting.unit_ids)
+    ids = plain_ids(name, sorting.unit_ids)
     if not _consistent(spikes, len(ids), len(durations)):
         raise InputError(f"Analysis {name!r} is damaged: it has spikes of a unit or segment that doesn't exist. Export it again.")
     notes = []
@@ -156,7 +156,7 @@ def _check_segments(name: str, found: int, expected: int, *, has_spikes: bool) -
     )
 
 
-def _plain_ids(name: str, ids: Column) -> list[UnitId]:
+def plain_ids(name: str, ids: Column) -> list[UnitId]:
     """Return ids as int or str; refuse those that occur twice."""
     plain: list[UnitId] = [int(value) if ids.dtype.kind in "iu" else columns.text(value) for value in ids.tolist()]
     seen: set[UnitId] = set()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lussac import sortings as srt
+from lussac.algorithms.timeline import Timeline
 from lussac.modules import MERGED
 from lussac.modules.find_purkinje_cells import PURKINJE
 from lussac.report import curves
@@ -14,7 +15,7 @@ from lussac.report.tables import Row, refractory_period
 from lussac.report.templates import Pictures
 from lussac.report.verdicts import contributions, removed
 
-MOST_DRAWN, MOST_DECISIONS = 1000, 20_000
+MOST_DRAWN, MOST_DECISIONS = 800, 8000
 """Units that are drawn, and decisions that are listed, before the page gets too large; the tables beside it hold all."""
 
 
@@ -36,8 +37,8 @@ def of_run(stored: Stored, pictures: Pictures | None, units: Sequence[Row], deci
         "title": f"Lussac {record['software']['lussac']}: {record['params']['file']}",
         "record": {key: record.get(key) for key in ("status", "started", "ended", "message", "params", "recording", "command")},
         "software": software(record),
-        "seconds": seconds(record),
-        "segments": segments(record),
+        "seconds": stored.timeline.total / stored.rate if "recording" in record else math.nan,
+        "segments": segments_of(stored.timeline, stored.rate) if "recording" in record else [],
         "missing": [*stored.missing, *_unseen(pictures, units)],
         "steps": [_step(step) for step in stored.steps],
         "flow": list(_flow(stored)),
@@ -59,16 +60,9 @@ def software(record: Facts) -> dict[str, Any]:
     return {"software": record["software"], "host": record["host"], "sorters": [*map(_sorter, record["sorters"])]}
 
 
-def seconds(record: Facts) -> float:
-    """Return how long the recording is."""
-    recording = record.get("recording")
-    return sum(recording["samples"]) / recording["sampling_frequency"] if recording else math.nan
-
-
-def segments(record: Facts) -> list[float]:
+def segments_of(timeline: Timeline, rate: float) -> list[float]:
     """Return the length of each segment of the recording in s."""
-    recording = record.get("recording")
-    return [samples / recording["sampling_frequency"] for samples in recording["samples"]] if recording else []
+    return [samples / rate for samples in timeline.durations]
 
 
 def probe(pictures: Pictures | None) -> dict[str, Any] | None:
@@ -90,7 +84,7 @@ def unit_curves(stored: Stored, pictures: Pictures | None) -> dict[str, Any]:
     if pictures is None:
         return drawn
     near = curves.neighbours(trains, pictures, stored.rate)
-    return drawn | curves.of_pictures(list(trains), pictures, stored.timeline, stored.rate) | {"neighbours": near}
+    return drawn | curves.of_pictures(list(trains), pictures, stored.timeline, stored.rate, len(trains)) | {"neighbours": near}
 
 
 def _unseen(pictures: Pictures | None, units: Sequence[Row]) -> Iterator[str]:

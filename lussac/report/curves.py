@@ -24,6 +24,9 @@ MOST_AMPLITUDES = 200_000
 STEP = 0.1
 """Resolution of waveforms and amplitudes, in uV."""
 
+SEEN = ("near", "waveforms", "times", "amplitudes")
+"""What only the traces show."""
+
 Curves = dict[str, Any]
 
 
@@ -62,10 +65,15 @@ def of_trains(trains: Sequence[Train], timeline: Timeline, rate: float) -> Curve
     }
 
 
-def of_pictures(refs: Sequence[UnitRef], pictures: Pictures, timeline: Timeline, rate: float) -> Curves:
-    """Return what the traces show of units: int16, in steps of `STEP` uV, but for the times, in s (float32)."""
+def of_pictures(refs: Sequence[UnitRef], pictures: Pictures, timeline: Timeline, rate: float, units: int) -> Curves:
+    """Return what the traces show of some of the units that the page draws.
+
+    Returns
+    -------
+    Lists with a value for each unit, under the names in `SEEN`: int16, in steps of `STEP` uV, but for the times, in s (float32).
+    """
     places = [pictures.places[ref] for ref in refs]
-    most = max(MOST_AMPLITUDES // max(len(refs), 1), 1)
+    most = max(MOST_AMPLITUDES // max(units, 1), 1)
     shown = [_some(pictures.samples[place], pictures.amplitudes[place], most) for place in places]
     starts = np.cumsum([0, *timeline.durations[:-1]])
     return {
@@ -74,7 +82,6 @@ def of_pictures(refs: Sequence[UnitRef], pictures: Pictures, timeline: Timeline,
         "ms": 1e3 / rate,
         "near": [pictures.near[place].tolist() for place in places],
         "waveforms": [packed(pictures.waveforms[place] / STEP, "<i2") for place in places],
-        "sizes": [packed(pictures.sizes[place] / STEP, "<i2") for place in places],
         "times": [packed((starts[samples[:, 0]] + samples[:, 1]) / rate, "<f4") for samples, _ in shown],
         "amplitudes": [packed(amplitudes / STEP, "<i2") for _, amplitudes in shown],
     }

@@ -7,6 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lussac import sortings as srt
 from lussac.algorithms.contamination import contamination
 from lussac.algorithms.spiketrains import best_shift, match_spikes
@@ -74,7 +77,7 @@ def described(
     censored, refractory = (round(period * 1e-3 * rate) for period in periods)
     seconds = timeline.total / rate
     properties = {ref: values for name in sortings for ref, values in _properties(sortings, name).items()}
-    spots = {} if pictures is None else dict(zip(pictures.places, spots_of(pictures).tolist(), strict=True))
+    spots = None if pictures is None else spots_of(pictures)
     return {
         ref: {
             "sorting": ref.sorting,
@@ -83,7 +86,7 @@ def described(
             "firing_rate": len(train) / seconds if seconds else math.nan,
             "contamination": contamination(train, censored, max(refractory, censored + 1), timeline.total),
         }
-        | ({} if pictures is None else _sizes(ref, pictures, spots[ref]))
+        | ({} if pictures is None or spots is None else _sizes(pictures, pictures.places[ref], spots))
         | properties[ref]
         for ref, train in trains.items()
     }
@@ -108,12 +111,11 @@ def to_csv(rows: Sequence[Row], first: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def _sizes(ref: UnitRef, pictures: Pictures, spot: Sequence[float]) -> dict[str, Any]:
+def _sizes(pictures: Pictures, place: int, spots: NDArray[np.float64]) -> dict[str, Any]:
     """Return what the template of a unit tells."""
-    place = pictures.places[ref]
     channel = int(pictures.near[place, 0])
     size, noise = float(pictures.sizes[place, channel]), float(pictures.noise[channel])
-    x, y = (round(value, 1) for value in spot)
+    x, y = (round(value, 1) for value in spots[place].tolist())
     snr = size / noise if noise else math.nan
     return {"main_channel": pictures.channels[channel], "x": x, "y": y, "peak_to_peak": size, "SNR": snr}
 

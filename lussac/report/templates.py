@@ -19,7 +19,7 @@ from lussac.traces import Templates, Traces
 from lussac.units import UnitRef
 
 FILE, VERSION = "templates.npz", 2
-EXTRACTION = WaveformExtraction(ms_before=1.0, ms_after=2.0, max_spikes_per_unit=500, filter_band=(200.0, 6000.0))
+EXTRACTION = WaveformExtraction(ms_before=1.0, ms_after=2.0, max_spikes_per_unit=400, filter_band=(300.0, 6000.0))
 """How they are taken: the same spikes make the template and show the amplitude over time."""
 NEAR = 12
 """Channels around the largest one on which the waveform of a unit is kept."""

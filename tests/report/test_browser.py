@@ -7,7 +7,7 @@ import time
 import pytest
 from tiny import lussac, write_params
 
-from lussac.report import write_report
+from lussac.report import write_comparison, write_report
 from tests.pages import ROOT
 
 from .conftest import NASTY
@@ -196,3 +196,28 @@ def test_a_whole_report_fits_the_window(opened, report, width, scheme):
     page = opened(report, width, scheme)
     keep(page, f"report-{width}-{scheme}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.fixture(scope="module")
+def comparison(case, report, tmp_path_factory):
+    """Return the page that shows a run beside an analysis."""
+    return write_comparison([report.parent, case.folder / "alpha.npz.json"], tmp_path_factory.mktemp("page") / "compare.html")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_comparison_draws_both(opened, comparison, width, scheme):
+    page = opened(comparison, width, scheme)
+    page.locator("#units tbody tr").first.click()
+    keep(page, f"compare-{width}-{scheme}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#card .legend span").count() == 2
+    shown = page.locator("#card").text_content()
+    for text in ("Found by all 2.", "share of spike pairs", "share of intervals", "time (s)", "rate (Hz)"):
+        assert text in shown
+
+
+def test_neurons_of_a_comparison_filter_by_who_found_them(opened, comparison):
+    page = opened(comparison)
+    page.get_by_label("found by", exact=True).select_option("alpha")
+    found = page.locator("#units tbody").first.locator(".found")
+    assert 0 < found.count() == len([text for text in column(page, "unit in alpha") if text != "\u2013"])

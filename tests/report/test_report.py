@@ -8,13 +8,16 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny import lussac, write_params
+from spikeinterface.core import NumpyRecording
+from tiny import CHANNELS, RATE, Case, lussac, make_probe, write_params, write_recording
 
 from lussac import sortings as srt
 from lussac.errors import InputError
+from lussac.preprocessing import remembered_labels
 from lussac.report import DECISIONS_FILE, REPORT_FILE, UNITS_FILE, write_report
+from lussac.report.templates import left_out
 
-from .conftest import NASTY
+from .conftest import NASTY, SAMPLES
 
 UNSEEN = "Templates, amplitudes and the probe: not stored. A run with logs_level 2 that comes to its end writes them."
 PIPELINE = {
@@ -85,7 +88,7 @@ def test_the_page_needs_no_other_file_and_is_small(finished):
     ]
     assert [row["analysis"] for row in shown["analyses"]] == ["alpha", "beta", "gamma"]
     assert shown["missing"] == []
-    assert len(shown["curves"]["sizes"]) == len(shown["units"])
+    assert len(shown["curves"]["waveforms"]) == len(shown["units"])
     assert numbers(shown["curves"]["auto"][0], "<u4")[0] == 0
     assert 0 < numbers(shown["curves"]["intervals"][0], "<u4").sum() < shown["units"][0]["spikes"]
 
@@ -167,6 +170,12 @@ def test_the_command_writes_it_again_also_of_moved_logs(finished, tmp_path):
     assert (moved / UNITS_FILE).read_bytes() == (finished / UNITS_FILE).read_bytes()
     assert lussac("report", moved, "--output", tmp_path / "copy.html")[0] == 0
     assert content(tmp_path / "copy.html") == content(finished / REPORT_FILE)
+
+
+def test_a_page_in_a_folder_that_is_not_there_is_refused(finished, tmp_path):
+    code, _, err = lussac("report", finished, "--output", tmp_path / "no" / "page.html")
+    assert code == 2
+    assert "there is no folder" in " ".join(err.split())
 
 
 def test_a_killed_run_shows_what_it_had_finished(finished, tmp_path):
@@ -266,3 +275,25 @@ def test_what_is_no_logs_folder_is_refused(tmp_path):
     (tmp_path / "LUSSAC-RUN").write_text("")
     with pytest.raises(InputError, match="no readable record"):
         write_report(tmp_path)
+
+
+def test_channels_that_the_preprocessing_removed_are_named_with_the_reason(case, tmp_path):
+    traces = np.random.default_rng(0).normal(0, 10, (SAMPLES, CHANNELS))
+    traces[:, 5] *= 30
+    write_recording(traces, tmp_path)
+    params = case.params({"remove_duplicated_spikes": {"all": {}}})
+    params["recording"] = {**Case(tmp_path, ()).recording, "preprocessing": {"remove_bad_channels": {"method": "mad"}}}
+    assert lussac(write_params(tmp_path, params))[0] == 0
+    shown = content(tmp_path / "logs" / REPORT_FILE)["probe"]
+    assert [(channel["channel"], channel["why"]) for channel in shown["left_out"]] == [("5", "noise")]
+    assert len(shown["noise"]) == CHANNELS - 1
+
+
+def test_bad_channels_keep_the_label_that_they_were_found_with():
+    recording = NumpyRecording([np.zeros((100, CHANNELS))], RATE)
+    recording.set_probe(make_probe(CHANNELS))
+    labels = remembered_labels({"bad channels of 0": '[[2, "dead"], [5, "noise"]]', "file": "abc"})
+    found = left_out(recording, recording.remove_channels([2, 5]), labels)
+    assert [(channel.channel, channel.why) for channel in found] == [("2", "dead"), ("5", "noise")]
+    places = recording.get_channel_locations(axes="xy")
+    assert [(channel.x, channel.y) for channel in found] == [tuple(places[2]), tuple(places[5])]

@@ -1,5 +1,5 @@
 // ---- what is drawn of one unit, by its place in the table of units ----
-const curve = (name, index, kind) => (data.curves[name] && data.curves[name][index] !== undefined ? unpack(data.curves[name][index], kind) : null);
+const curve = (name, index, kind) => (data.curves[name] && !isEmpty(data.curves[name][index]) ? unpack(data.curves[name][index], kind) : null);
 const isDrawn = index => Boolean(data.curves.auto && data.curves.auto[index] !== undefined);
 function wavesOf(index) {
   const flat = curve("waveforms", index, "i2");
