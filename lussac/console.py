@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -21,7 +20,6 @@ from lussac.pipeline import Options, Result, Step, run
 from lussac.pipeline.inputs import check_inputs
 from lussac.pipeline.log import LOGGER
 from lussac.pipeline.progress import Progress
-from lussac.pipeline.verify import rerun, verify
 from lussac.plan import Plan
 from lussac.store import remove_scratch
 
@@ -118,17 +116,6 @@ def run_and_show(plan: Plan, options: Options, *, quiet: bool = False) -> Result
             result = run(plan, options, watch=display.watch)
         show_summary(result, display.console)
     return result
-
-
-def verify_and_show(logs_folder: Path, options: Options, *, again: bool, quiet: bool) -> list[str]:
-    """Compare a logs folder with its record, and if wanted with a new run; return what differs."""
-    with interruptible(lambda: None), Display(quiet=quiet) as display:
-        differences = verify(logs_folder)
-        if again and not differences:
-            differences = rerun(logs_folder, options, display.watch)
-    if not differences:
-        display.console.print(f"{logs_folder}: all is as recorded", soft_wrap=True)
-    return differences
 
 
 @contextlib.contextmanager

@@ -222,7 +222,7 @@ def read(path: str | Path) -> Document:
     except OSError as error:
         advice = inside.missing_params(Path(path), inside.here())
         raise InputError(f"{file}: {error.strerror}. {advice}") from error
-    return _in_folder(jsonc.parse(_decoded(content, file), file))
+    return in_folder(jsonc.parse(_decoded(content, file), file))
 
 
 def from_dict(mapping: Mapping[str, Any], base: str | Path) -> Document:
@@ -237,7 +237,7 @@ def from_dict(mapping: Mapping[str, Any], base: str | Path) -> Document:
         text = json.dumps(mapping, default=_plain, allow_nan=False, indent=2)
     except (TypeError, ValueError) as error:
         raise ParamsError("params", [Problem(0, 0, "", f"{error}; params hold only what JSON can hold")]) from error
-    return _in_folder(Document("params", Path(base).absolute(), text, json.loads(text)))
+    return in_folder(Document("params", Path(base).absolute(), text, json.loads(text)))
 
 
 def check(document: Document) -> tuple[Params, tuple[Problem, ...]]:
@@ -261,7 +261,8 @@ def _decoded(content: bytes, file: str) -> str:
         raise ParamsError(file, [Problem(*place, "", message)]) from None
 
 
-def _in_folder(document: Document) -> Document:
+def in_folder(document: Document) -> Document:
+    """Return a document in which ``$PARAMS_FOLDER`` is the folder of the document."""
     return document.map_strings(lambda text: text.replace(PARAMS_FOLDER, str(document.base)))
 
 

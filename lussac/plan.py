@@ -189,7 +189,7 @@ def _drafts(params: Params, document: Document) -> tuple[list[_Draft], list[Prob
     problems: list[Problem] = []
     known = modules.names()
     for step, (key, categories) in enumerate(params.lussac.pipeline.items(), 1):
-        name = _module_name(key, known)
+        name = module_name(key, known)
         if name not in known:
             problems.append(document.problem((*PIPELINE, key), f"there is no module '{key}'{_meant(key, known)}", key=True))
         elif not categories and name not in EMPTY_MEANS_ALL:
@@ -206,14 +206,14 @@ def _drafts(params: Params, document: Document) -> tuple[list[_Draft], list[Prob
     return drafts, problems
 
 
-def _module_name(key: str, known: Collection[str]) -> str:
+def module_name(key: str, known: Collection[str]) -> str:
     """Return ``remove_bad_units`` for ``remove_bad_units_2``."""
     return key if key in known else re.sub(r"_\d+$", "", key, flags=re.ASCII)
 
 
 def _meant(key: str, known: Collection[str]) -> str:
     begun = [name for name in known if key.startswith(name)]
-    return f"; to run {begun[0]} once more, write '{begun[0]}_2'" if begun else suggestion(_module_name(key, known), known)
+    return f"; to run {begun[0]} once more, write '{begun[0]}_2'" if begun else suggestion(module_name(key, known), known)
 
 
 def _selectors(category: str, where: Keys, document: Document) -> tuple[tuple[Selector, ...], list[Problem]]:

@@ -171,6 +171,11 @@ def cache_folders(steps: Steps, base: Path) -> Iterator[tuple[str, Path]]:
             yield key, _in_base(base, folder)
 
 
+def with_caches_in(steps: Steps, folder: Path) -> dict[str, Any]:
+    """Return preprocessing steps whose caches lie in another folder."""
+    return {key: str(folder / key) if _step_name(key) == CACHE else arguments for key, arguments in steps.items()}
+
+
 def _in_base(base: Path, folder: str) -> Path:
     return base / Path(folder).expanduser()
 

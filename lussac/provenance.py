@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from operator import itemgetter
@@ -24,7 +24,7 @@ EVENTS = "provenance.jsonl"
 RECORD = "provenance.json"
 NUMERIC_LIBRARIES = ("numpy", "scipy", "numba", "networkx", "spikeinterface", "scikit-learn")
 LIBRARIES = (*NUMERIC_LIBRARIES, "probeinterface", "neo", "pydantic", "zarr", "h5py", "docker", "spython", "torch")
-VOLATILE = ("run", "time", "started", "ended", "seconds", "modified_ns", "host", "command")
+VOLATILE = ("run", "time", "started", "ended", "seconds", "modified_ns", "host", "command", "logs_folder")
 """Keys whose values differ between two runs that did the same."""
 
 Facts = Mapping[str, Any]
@@ -108,7 +108,8 @@ class Provenance:
 
     def start(self, **facts: object) -> None:
         """Begin the record: who runs what, where, on which params (see the schema, the top level)."""
-        self.add("run", status="running", started=_now(), command=sys.argv, software=software(), host=host(), **facts)
+        here = {"logs_folder": str(self.folder), "software": software(), "host": host()}
+        self.add("run", status="running", started=_now(), command=sys.argv, **here, **facts)
         self.write()
 
     def add(self, event: str, **facts: object) -> None:
@@ -165,6 +166,16 @@ def assemble(events: Iterable[Facts]) -> dict[str, Any]:
             record[lists[event["event"]]].append(facts)
     record["sorters"].sort(key=itemgetter("name"))
     return record
+
+
+def differences(one: Facts, other: Facts, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Return each value that differs between two nested mappings with its path, in the order of the keys."""
+    for key in sorted({*one, *other}):
+        before, now = one.get(key, "absent"), other.get(key, "absent")
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            yield from differences(before, now, f"{path}{key}.")
+        elif before != now:
+            yield f"{path}{key}", before, now
 
 
 def stable(value: Any) -> Any:  # noqa: ANN401

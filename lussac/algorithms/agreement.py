@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from lussac.algorithms.contamination import contamination, refractory_violations
 from lussac.algorithms.spiketrains import (
@@ -43,6 +44,28 @@ def similarity_matrix(coincidences: NDArray[np.int64], window: int, duration: in
     np.divide(coincidences - chance, smaller - chance, out=similarity, where=smaller > chance)
     np.fill_diagonal(similarity, 0.0)
     return similarity
+
+
+def overall_agreement(one: Sequence[Train], other: Sequence[Train], window: int) -> float:
+    """Return how far two sortings are the same: of all spikes that either has, the share that both have.
+
+    Units are paired so that most spikes match.
+
+    Parameters
+    ----------
+    one, other
+        Trains of each.
+    window
+        Largest distance of a match, in samples.
+
+    Returns
+    -------
+    Between 0 and 1, which is where every spike has a match in a unit of its own; 1 for two empty sortings.
+    """
+    shared = coincidence_matrix([*one, *other], window)[: len(one), len(one) :]
+    hits = int(shared[linear_sum_assignment(-shared)].sum())
+    spikes = sum(map(len, one)) + sum(map(len, other))
+    return hits / (spikes - hits) if spikes else 1.0
 
 
 def link(similarity: NDArray[np.float64], analyses: Sequence[object], min_similarity: float) -> NDArray[np.bool_]:

@@ -23,13 +23,14 @@ from lussac.pipeline.inputs import HASHES_FILE, Inputs, input_files, read_hashes
 from lussac.pipeline.log import LOG_FILE, library_warnings, session_log
 from lussac.pipeline.perform import Materials, Performer
 from lussac.pipeline.progress import Progress, Watch
+from lussac.pipeline.recorded import PARAMS_FILE
 from lussac.pipeline.result import Given, Options, Result, Step
 from lussac.pipeline.walk import Node, Perform, Route, State, Visit, exported, final, walk
 from lussac.plan import Plan
 from lussac.provenance import Provenance, describe_files, read_record
 from lussac.store import Store, refuse_foreign, scratch_folder, write_atomically
 
-PARAMS_FILE, REPORT_FILE = "params.json", "report.html"
+REPORT_FILE = "report.html"
 REPORT_LEVEL = 2
 """From which `logs_level` on a run ends with its report."""
 DEFAULT_OPTIONS, NOTHING_GIVEN = Options(), Given()
@@ -145,6 +146,7 @@ class _Run:
         analyses = {**sorted_analyses, **self.inputs.analyses}
         if not analyses:
             raise SorterError("No analysis is left: all sorters failed.\n" + "\n".join(failed.values()))
+        self.provenance.add("run", analyses={name: _described(sorting) for name, sorting in analyses.items()})
         steps, sortings = self._walk(analyses)
         self._picture(sortings)
         summary = {name: _described(sorting) for name, sorting in sortings.items()}
@@ -171,7 +173,12 @@ class _Run:
         known = read_record(self.store.root).get("inputs", ())
         (self.store.root / PARAMS_FILE).write_text(document.text, encoding="utf-8")
         self.provenance.start(
-            params={"file": document.file, "sha256": hashlib.sha256(document.text.encode()).hexdigest()}, jobs=self.jobs
+            params={
+                "file": document.file,
+                "folder": str(document.base),
+                "sha256": hashlib.sha256(document.text.encode()).hexdigest(),
+            },
+            jobs=self.jobs,
         )
         for facts in describe_files(input_files(self.plan), known):
             self.provenance.add("input", **facts)

@@ -1,100 +1,147 @@
-"""Compares a logs folder with its record, and with a new run."""
+"""Compares all that a finished run read, ran and wrote with its record."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from lussac import params
-from lussac.errors import InputError
-from lussac.pipeline.log import LOG_FILE
-from lussac.pipeline.progress import Watch
-from lussac.pipeline.result import Options
-from lussac.pipeline.run import run
-from lussac.plan import Plan, compile_plan
-from lussac.provenance import RECORD, read_record
-from lussac.store import MARKER, file_hash, scratch_folder
+from lussac.engines import ENGINES
+from lussac.engines.base import Engine
+from lussac.errors import EngineError
+from lussac.pipeline.progress import Progress, Watch
+from lussac.pipeline.recorded import PARAMS_FILE, Recorded
+from lussac.provenance import EVENTS, RECORD, assemble
+from lussac.store import file_hash
+
+State = Literal["as recorded", "changed", "missing", "other", "unknown"]
+BROKEN: tuple[State, ...] = ("changed", "missing")
+"""What a record promises not to happen; another environment or an edited params.json says only that a new run would differ."""
+
+GONE = "not here any more; its digest is in the record"
 
 
-def verify(logs_folder: Path) -> list[str]:
-    """Return one line for each file that is not as the record of the latest run says; none where all is well.
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one thing that the record names.
 
     Parameters
     ----------
-    logs_folder
-        Of a run.
-
-    Raises
-    ------
-    InputError
-        It has no record of a run that came to its end.
+    part
+        Of the run: ``record``, ``params``, ``inputs``, the name of a sorter, the label of a pass.
+    thing
+        A file or an image.
+    state
+        Whether it is as the record says. ``other`` and ``unknown`` are no broken promises.
+    note
+        What else is to be said about it.
     """
-    record = finished_record(logs_folder)
-    runs = (*record["sorters"], *record["steps"])
-    files = [*record["inputs"], *(facts for one in runs for facts in one.get("outputs", ()))]
-    return [line for facts in files for line in _differences(facts)]
+
+    part: str
+    thing: str
+    state: State
+    note: str = ""
+
+    @property
+    def broken(self) -> bool:
+        """Whether a file is not what was recorded."""
+        return self.state in BROKEN
 
 
-def finished_record(logs_folder: Path) -> dict[str, Any]:
-    """Return the record of the latest run in a folder, which must have come to its end."""
-    if not (logs_folder / MARKER).is_file():
-        raise InputError(f"{logs_folder} is no logs folder of Lussac. Give the logs_folder of a run.")
-    record = read_record(logs_folder)
-    if record.get("status") != "done":
-        state = record.get("status", "without a readable record")
-        raise InputError(f"The latest run in {logs_folder} is {state} ({RECORD}, {LOG_FILE}). Run it to its end first.")
-    return record
+def verify(recorded: Recorded, watch: Watch = lambda news: None) -> tuple[Finding, ...]:  # noqa: ARG005
+    """Look at every file and image of a run.
+
+    Parameters
+    ----------
+    recorded
+        The run.
+    watch
+        Told which part is being read: large recordings take their time.
+    """
+    found: list[Finding] = []
+    for part, findings in _parts(recorded):
+        watch(Progress(part, "running"))
+        own = tuple(findings)
+        found += own
+        watch(Progress(part, "failed" if any(one.broken for one in own) else "done", f"{len(own)} looked at"))
+    return tuple(found)
 
 
-def _differences(facts: Mapping[str, Any]) -> Iterator[str]:
-    file = Path(facts["path"])
+def _parts(recorded: Recorded) -> Iterator[tuple[str, Iterable[Finding]]]:
+    """Yield what is to be looked at, part by part; each part is read when it is asked for."""
+    yield "record", _record(recorded)
+    yield "params", _params(recorded)
+    inputs = ((recorded.path(facts["path"]), facts["sha256"]) for facts in recorded.record["inputs"])
+    yield "inputs", (_file("inputs", *one) for one in inputs)
+    for name, run in recorded.sorters.items():
+        yield name, (*(_file(name, *one) for one in recorded.outputs(run)), *_image(name, run))
+    for label, step in recorded.steps.items():
+        yield label, (_file(label, *one) for one in recorded.outputs(step))
+
+
+def _file(part: str, file: Path, digest: str) -> Finding:
     if not file.is_file():
-        yield f"{file}: missing"
-    elif file_hash(file) != facts["sha256"]:
-        yield f"{file}: changed"
+        return Finding(part, str(file), "missing")
+    return Finding(part, str(file), "as recorded" if file_hash(file) == digest else "changed")
 
 
-def rerun(logs_folder: Path, options: Options, watch: Watch) -> list[str]:
-    """Run all modules but the exports again, aside, and return one line for each sorting that differs from the recorded one.
-
-    Sorters are not run again: few of them give the same result twice.
-
-    Parameters
-    ----------
-    logs_folder
-        Of a run.
-    options, watch
-        As for `run`.
-
-    Raises
-    ------
-    InputError
-        The params of the run have changed, or were not given as a file.
-    """
-    record = finished_record(logs_folder)
-    plan = compile_plan(params.read(_unchanged_params(record)))
-    with scratch_folder(plan.params.lussac.tmp_folder, logs_folder / "verify") as scratch:
-        run(_aside(plan, scratch), options, watch=watch)
-        again = finished_record(scratch / "logs")
-    before = {step["label"]: step["results"] for step in record["steps"]}
-    return [
-        f"{step['label']}, {name}: {sorting['units']} units, another content than recorded"
-        for step in again["steps"]
-        for name, sorting in step["results"].items()
-        if before[step["label"]].get(name) != sorting
-    ]
+def _record(recorded: Recorded) -> Iterator[Finding]:
+    """Check the record against the events that it was made from."""
+    file = recorded.folder / EVENTS
+    try:
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        own = assemble(line for line in lines if line["run"] == recorded.record["run"])
+    except FileNotFoundError:
+        yield Finding("record", str(file), "missing")
+    except (ValueError, KeyError, TypeError):
+        yield Finding("record", str(file), "changed", "a line of it can't be read")
+    else:
+        same = own == recorded.record
+        yield Finding("record", str(recorded.folder / RECORD), "as recorded" if same else "changed", f"compared with {EVENTS}")
 
 
-def _unchanged_params(record: Mapping[str, Any]) -> Path:
-    file = Path(record["params"]["file"])
-    if not file.is_file() or file_hash(file) != record["params"]["sha256"]:
-        raise InputError(f"{file} is no longer what was run. Put it back as it was (the logs folder has a copy), and try again.")
-    return file
+def _params(recorded: Recorded) -> Iterator[Finding]:
+    """Check the copy of the params; the file that was run may have been edited since, for the next run."""
+    said = recorded.record["params"]
+    yield _file("params", recorded.folder / PARAMS_FILE, said["sha256"])
+    original = recorded.path(said["file"])
+    if original.is_file() and file_hash(original) != said["sha256"]:
+        yield Finding("params", str(original), "other", "edited since; the logs folder has a copy of what was run")
 
 
-def _aside(plan: Plan, folder: Path) -> Plan:
-    """Return a plan that writes only into a folder."""
-    folders = {"logs_folder": folder / "logs", "tmp_folder": folder / "tmp", "overwrite_logs": False, "logs_level": 1}
-    lussac = plan.params.lussac.model_copy(update=folders)
-    passes = tuple(order for order in plan.passes if not plan.modules[order.module].exports)
-    return replace(plan, params=plan.params.model_copy(update={"lussac": lussac}), passes=passes)
+def _image(part: str, run: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check an image: a SIF by its bytes, others by what their name stands for now."""
+    image, engine = run.get("image"), ENGINES.get(run.get("engine", {}).get("name", ""))
+    if image is None or engine is None:
+        return
+    if image["source"] == "sif":
+        file = Path(image["resolved"])
+        yield _file(part, file, image["sha256"]) if file.is_file() else Finding(part, str(file), "unknown", GONE)
+        return
+    name, here = image["requested"], engine()
+    thing = f"environment of {name}" if image["source"] == "none" else name
+    if reason := here.unavailable():
+        yield Finding(part, thing, "unknown", reason)
+    elif not here.has_image(name):
+        yield Finding(part, thing, "unknown", GONE)
+    else:
+        yield _named(part, thing, image, here)
+
+
+def _named(part: str, thing: str, image: Mapping[str, Any], engine: Engine) -> Finding:
+    """Compare what the name of an image stands for with what ran."""
+    try:
+        now = engine.resolve(image["requested"], pull=False)
+    except EngineError as error:
+        return Finding(part, thing, "changed", str(error))
+    if now.rootfs == image["rootfs"]:
+        return Finding(part, thing, "as recorded")
+    if image["source"] == "none":
+        return Finding(part, thing, "other", f"other versions now: {'; '.join(_versions(image, now.details))}")
+    if image["resolved"] != now.start and engine.has_image(image["resolved"]):
+        return Finding(part, thing, "other", "the name stands for another image now; the one that ran is still here")
+    return Finding(part, thing, "changed", f"{image['rootfs']} ran, {now.rootfs} is here")
+
+
+def _versions(image: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
+    return [f"{name} {image[name]} then, {now[name]} now" for name in now if name in image and image[name] != now[name]]

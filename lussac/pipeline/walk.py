@@ -86,13 +86,17 @@ class Node:
 
     @cached_property
     def ingredients(self) -> dict[str, object]:
-        """All that the result depends on. The order inside the parameters may have a meaning, so they stay a list of pairs."""
+        """All that the result depends on, and where it is exported to."""
+        return self._content(exclude=set())
+
+    def _content(self, exclude: set[str]) -> dict[str, object]:
+        """Return the ingredients without some parameters. Their order may have a meaning, so they stay a list of pairs."""
         return {
             "kind": "step",
             "module": self.order.module,
             "version": self.module.version,
             "selector": self.order.selector.text,
-            "params": _ordered(self.order.params.model_dump(mode="json", exclude={"sortings"})),
+            "params": _ordered(self.order.params.model_dump(mode="json", exclude={"sortings", *exclude})),
             "inputs": self.hashes,
             **self.common,
         }
@@ -104,8 +108,8 @@ class Node:
 
     @property
     def seed(self) -> int:
-        """For every random choice of the pass: equal content gives equal choices."""
-        return int(self.key[:8], 16) & 0x7FFFFFFF
+        """For every random choice of the pass: equal content gives equal choices, in whatever folder it is exported to."""
+        return int(content_key(self._content(exclude=set(self.module.exports)))[:8], 16) & 0x7FFFFFFF
 
     def results(self, outcome: Sortings) -> dict[str, BaseSorting]:
         """Return what the pass leaves: the analyses with their untouched units, or, where it fuses, the fused units alone."""

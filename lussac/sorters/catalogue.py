@@ -22,6 +22,7 @@ class Row(Strict):
     optional: Mapping[str, str] = {}
     gpu: Gpu
     deterministic: Deterministic
+    agreement: float = 0.9
     seed: str | None = None
     defaults: Mapping[str, bool | int | float | str] = {}
     concatenate: bool = False

@@ -19,6 +19,7 @@ from spikeinterface.core import BaseSorting, NumpySorting
 
 from lussac import sortings
 from lussac.errors import FolderError
+from lussac.provenance import differences
 from lussac.sorters.job import SorterJob
 from lussac.store import file_hash, write_atomically
 
@@ -63,23 +64,19 @@ def find(job: SorterJob) -> Finished | Stale | None:
             f"{job.folder}, the output folder of {job.name}, holds something that Lussac didn't make. "
             "Name another output_folder, or move what is there."
         )
-    finished = Finished(job.folder, manifest["record"])
+    finished = Finished(job.folder, _now_in(job.folder, manifest["record"]))
     if damaged := [name for name, digest in manifest["files"].items() if not _is(job.folder / name, digest)]:
         return Stale(finished, tuple(f"{name}: changed or missing" for name in damaged))
     found = differences(manifest["made_from"], job.made_from)
-    return Stale(finished, found) if found else finished
+    lines = tuple(f"{path}: {before} before, {now} now" for path, before, now in found)
+    return Stale(finished, lines) if lines else finished
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> tuple[str, ...]:
-    """Return one line per value that differs between two nested mappings, in the order of their keys."""
-    lines: list[str] = []
-    for key in sorted({*before, *now}):
-        old, new = before.get(key, "absent"), now.get(key, "absent")
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            lines += differences(old, new, f"{path}{key}.")
-        elif old != new:
-            lines.append(f"{path}{key}: {old} before, {new} now")
-    return tuple(lines)
+def _now_in(folder: Path, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the record of a folder that may have been moved since."""
+    before = Path(record["folder"])
+    outputs = [{**facts, "path": str(folder / Path(facts["path"]).relative_to(before))} for facts in record["outputs"]]
+    return {**record, "folder": str(folder), "outputs": outputs}
 
 
 def _manifest(folder: Path) -> Mapping[str, Any] | None:

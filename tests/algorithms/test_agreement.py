@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lussac.algorithms.agreement import Scoring, align, choose, common, compare, union
+from lussac.algorithms.agreement import Scoring, align, choose, common, compare, overall_agreement, union
 from lussac.algorithms.timeline import Train
 
 SCORING = Scoring(window=6, censored=6, refractory=30, duration=3_000_000, balance=2.5, lone_weight=0.1)
@@ -95,3 +95,11 @@ def test_a_consensus_has_no_doublets():
 def test_common_spikes_are_those_of_the_first_train():
     assert common(np.array([10, 50, 90]), np.array([12, 95]), 3).tolist() == [10]
     assert union([]).tolist() == []
+
+
+def test_overall_agreement_pairs_units_and_counts_spikes():
+    one = [np.array([100, 200, 300]), np.array([1000, 2000])]
+    assert overall_agreement(one, [one[1], one[0]], 5) == 1.0
+    assert overall_agreement(one, [np.array([100, 204, 390])], 5) == pytest.approx(2 / 6)
+    assert overall_agreement(one, [], 5) == 0.0
+    assert overall_agreement([], [], 5) == 1.0

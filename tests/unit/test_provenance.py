@@ -3,7 +3,18 @@ import json
 import jsonschema
 import pytest
 
-from lussac.provenance import EVENTS, RECORD, SCHEMA_FILE, Provenance, assemble, describe_files, read_record, stable, versions
+from lussac.provenance import (
+    EVENTS,
+    RECORD,
+    SCHEMA_FILE,
+    Provenance,
+    assemble,
+    describe_files,
+    differences,
+    read_record,
+    stable,
+    versions,
+)
 from lussac.store import content_key
 
 SHA = content_key({})
@@ -109,3 +120,14 @@ def test_stable_leaves_out_times_and_places(tmp_path):
 
 def test_versions_leave_out_what_is_not_installed():
     assert list(versions(["numpy", "surely-not-installed"])) == ["numpy"]
+
+
+def test_differences_are_named():
+    before = {"parameters": {"threshold": 5, "gone": 1}, "image": "a"}
+    assert list(differences(before, before)) == []
+    now = {"parameters": {"threshold": 6, "new": None}, "image": "a"}
+    assert list(differences(before, now)) == [
+        ("parameters.gone", 1, "absent"),
+        ("parameters.new", "absent", None),
+        ("parameters.threshold", 5, 6),
+    ]

@@ -14,7 +14,6 @@ from lussac.errors import EngineError, UsageError
 from lussac.params import SorterParams
 from lussac.sorters import images
 from lussac.sorters.catalogue import catalogue
-from lussac.sorters.folder import differences
 from lussac.sorters.job import derived_seed, plain
 from lussac.sorters.run import judged
 
@@ -123,17 +122,6 @@ def test_the_seed_depends_on_the_work_and_not_on_how_it_is_written():
     assert seed != derived_seed("simple", {"a": 6, "b": [1.0]}, "other")
     assert 0 <= seed < 1 << 31
     assert plain({"a": (1.0, None, True, 0.5)}) == {"a": [1, None, True, 0.5]}
-
-
-def test_differences_are_named():
-    before = {"parameters": {"threshold": 5, "gone": 1}, "image": "a"}
-    assert differences(before, before) == ()
-    now = {"parameters": {"threshold": 6, "new": None}, "image": "a"}
-    assert differences(before, now) == (
-        "parameters.gone: 1 before, absent now",
-        "parameters.new: absent before, None now",
-        "parameters.threshold: 5 before, 6 now",
-    )
 
 
 @pytest.mark.parametrize(
