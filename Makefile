@@ -42,6 +42,10 @@ test: setup lint coverage ## all checks but the long ones
 test-slow: setup ## the long checks
 	$(PYTEST) -n $(WORKERS) --dist loadgroup -m slow
 
+.PHONY: reproducible
+reproducible: setup ## build the service image twice, run it every way, and compare all that comes out
+	$(BIN)/python containers/reproducible.py
+
 .PHONY: lint
 lint: setup ## style and types
 	$(BIN)/ruff check .
