@@ -234,6 +234,11 @@ def jaccard(a: Train, b: Train, window: int) -> float:
     return matches / either if either else 0.0
 
 
+def shifted_jaccard(a: Train, b: Train, max_shift: int, window: int) -> float:
+    """Return the agreement of two trains at the shift that fits best, 0 .. 1."""
+    return jaccard(a + best_shift(a, b, max_shift, window), b, window)
+
+
 def union(trains: Sequence[Train]) -> Train:
     """Return the spikes of several trains as one sorted train."""
     return np.sort(np.concatenate([np.zeros(0, np.int64), *trains]))

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 MERGED = "merged_sorting"
 """Name of the sorting that merge_sortings makes of all analyses."""
+MEMBER_AGREEMENT = "member_agreement"
+"""Number of a decision to merge a unit: the share of the spikes of the unit or of the neuron that both have, 0 .. 1."""
 EXPORT_MARKER = "LUSSAC-EXPORT"
 """File in every exported folder: only a folder that holds it is ever replaced."""
 

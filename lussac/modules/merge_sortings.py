@@ -4,17 +4,17 @@ The steps follow Llobet, Wyngaard and Barbour (2022), bioRxiv 2022.02.08.479192;
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.agreement import Choice, Scoring
+from lussac.algorithms.agreement import Choice, Scoring, shifted_jaccard
 from lussac.algorithms.contrast import Contrast, Limits, SpikeStatistics
 from lussac.algorithms.merging import Candidates, Merging, Neuron, Settings, merge
 from lussac.algorithms.timeline import Train
 from lussac.fusing import FusedUnit, FusionParams, fuse
-from lussac.modules import MERGED
+from lussac.modules import MEMBER_AGREEMENT, MERGED
 from lussac.modules._neurons import Found, merged_sorting, name_of
 from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
 from lussac.params import Count, Fraction, Milliseconds, Periods, Strict, WaveformExtraction
@@ -153,9 +153,20 @@ def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
         found, decisions, arrays = by_agreement(with_spikes, named, params, context)
     else:
         found, decisions, arrays = by_fusion(with_spikes, params, params.fusion, context)
+    decisions = [_with_agreement(decision, with_spikes, found, params, context) for decision in decisions]
     context.log.info("%d units of %d analyses: %d neurons.", len(units), len(named), len(found))
     result = merged_sorting(found, named, line, context.recording.sampling_frequency)
     return Outcome(sortings={MERGED: result}, decisions=(*empty, *decisions), arrays=arrays)
+
+
+def _with_agreement(decision: Decision, units: Trains, found: Sequence[Found], params: Params, context: Context) -> Decision:
+    """Add to the decision about a unit of a neuron how far both agree."""
+    if decision.action is not Action.MERGED:
+        return decision
+    neuron = found[int(decision.numbers["unit"])]
+    reach, window = context.samples(params.max_shift), context.samples(params.similarity.window)
+    agreement = shifted_jaccard(units[decision.unit], neuron.train, reach, window)
+    return replace(decision, numbers={**decision.numbers, MEMBER_AGREEMENT: agreement})
 
 
 def by_agreement(units: Trains, sortings: Sortings, params: Params, context: Context) -> Result:

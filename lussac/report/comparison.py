@@ -16,14 +16,12 @@ from lussac.report import curves
 from lussac.report.content import MOST_DRAWN, probe, segments_of, software
 from lussac.report.sides import Scene, Side, read_sides, scene_of
 from lussac.report.stored import Facts
-from lussac.report.tables import MATCH, REFRACTORY, Row, described, refractory_period
+from lussac.report.tables import MATCH, MAX_SHIFT, REFRACTORY, Row, described, refractory_period
 from lussac.report.templates import Pictures
 from lussac.units import UnitRef
 
 MIN_AGREEMENT = 0.5
 """From which on two units are one neuron: more than half of the spikes of either are in both."""
-MAX_SHIFT = 1.0
-"""Largest distance (ms) between what two sortings call the time of a spike."""
 NUMBERS = ("spikes", "firing_rate", "contamination", "SNR", "peak_to_peak")
 """Columns of a unit that the table of neurons has for each run."""
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac import sortings as srt
+from lussac.algorithms.agreement import shifted_jaccard
 from lussac.algorithms.contamination import contamination
-from lussac.algorithms.spiketrains import best_shift, match_spikes
 from lussac.algorithms.timeline import Timeline, Train
+from lussac.modules import MEMBER_AGREEMENT
 from lussac.quality import ATTRIBUTES
 from lussac.report.curves import spots_of
 from lussac.report.stored import Sortings, Stored, StoredStep
@@ -27,8 +28,8 @@ OWN_COLUMNS = ("sorting", "unit", "spikes", "firing_rate", "contamination", "mai
 """Columns of the table of units that are not properties of a sorting."""
 REFRACTORY = (0.2, 1.0)
 """Censored and refractory period (ms) where no module of the run was given any."""
-MATCH = 0.4
-"""How far apart (ms) two spikes may be to be one."""
+MATCH, MAX_SHIFT = 0.4, 1.0
+"""How far apart (ms) two spikes may be to be one, and what two sortings call the time of a spike."""
 
 
 def refractory_period(stored: Stored) -> tuple[float, float]:
@@ -186,13 +187,20 @@ def _member(stored: Stored, before: Mapping[UnitRef, Train], ref: UnitRef, decis
         "sorting": member.sorting,
         "unit": member.unit,
         "spikes": len(before[member]) if member in before else math.nan,
-        "agreement": agreement(before[member], stored.trains[ref], stored.rate) if member in before else math.nan,
+        "agreement": _agreement(stored, before, ref, decision),
         "decided": decision["reason"],
     }
 
 
-def agreement(a: Train, b: Train, rate: float) -> float:
-    """Return the Jaccard index of two trains, up to a shift of 1 ms."""
-    window, reach = round(MATCH * 1e-3 * rate), round(1e-3 * rate)
-    shared = len(match_spikes(a + best_shift(a, b, reach, window), b, window)[0])
-    return shared / max(len(a) + len(b) - shared, 1)
+def _agreement(stored: Stored, before: Mapping[UnitRef, Train], ref: UnitRef, decision: Mapping[str, Any]) -> float:
+    """Return the share of the spikes of a unit or of its member that both have, as stored, or else from the trains.
+
+    Steps of before this was stored lack it; NaN where the member's spikes aren't stored either.
+    """
+    if MEMBER_AGREEMENT in decision["numbers"]:
+        return float(decision["numbers"][MEMBER_AGREEMENT])
+    member = UnitRef(*decision["unit"])
+    if member not in before:
+        return math.nan
+    reach, window = round(MAX_SHIFT * 1e-3 * stored.rate), round(MATCH * 1e-3 * stored.rate)
+    return shifted_jaccard(before[member], stored.trains[ref], reach, window)

@@ -116,7 +116,7 @@ def write_templates(
         Channels that the recording had before its preprocessing.
     """
     key = _key(sortings, recording_hash)
-    if _read_key(logs / FILE) == key or not any(sorting.get_num_units() for sorting in sortings.values()):
+    if _read(logs / FILE, "key") == key or not any(sorting.get_num_units() for sorting in sortings.values()):
         return
     source, named = traces(), dict(sorted(sortings.items()))
     shown = {name: _drawn(name, sorting, source) for name, sorting in named.items()}
@@ -130,6 +130,7 @@ def write_templates(
         np.savez(
             beside,
             key=key,
+            of=_of(sortings, recording_hash),
             sizes=sizes,
             near=near,
             waveforms=np.take_along_axis(templates.means, near[:, None, :], axis=2).swapaxes(1, 2),
@@ -148,7 +149,7 @@ def write_templates(
 def read_templates(logs: Path, run: Stored) -> Pictures | None:
     """Return what `write_templates` wrote; None where that is missing or of other units."""
     sortings, recording = run.sortings, run.record.get("recording", {})
-    if _read_key(logs / FILE) != _key(sortings, recording.get("hash", "")):
+    if _read(logs / FILE, "of") != _of(sortings, recording.get("hash", "")):
         return None
     with np.load(logs / FILE, allow_pickle=False) as stored:
         refs = (UnitRef(name, unit) for name, sorting in sorted(sortings.items()) for unit in srt.unit_ids(sorting))
@@ -199,13 +200,21 @@ def _amplitudes(
 
 
 def _key(sortings: Sortings, recording_hash: str) -> str:
+    """Return what decides on all that is written."""
+    return content_key(
+        {"of": _of(sortings, recording_hash), "extraction": EXTRACTION.model_dump(mode="json"), "version": VERSION}
+    )
+
+
+def _of(sortings: Sortings, recording_hash: str) -> str:
+    """Return what it must belong to, to be shown: another version may have taken templates in another way."""
     hashes = {name: srt.content_hash(sorting) for name, sorting in sortings.items()}
-    extraction = EXTRACTION.model_dump(mode="json")
-    return content_key({"sortings": hashes, "recording": recording_hash, "extraction": extraction, "version": VERSION})
+    return content_key({"sortings": hashes, "recording": recording_hash})
 
 
-def _read_key(file: Path) -> str:
+def _read(file: Path, name: str) -> str:
+    """Return one of the two keys; nothing where there is no file, or one of before there was such a key."""
     if not file.is_file():
         return ""
     with np.load(file, allow_pickle=False) as stored:
-        return str(stored["key"])
+        return str(stored[name]) if name in stored.files else ""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lussac.algorithms.agreement import Scoring, align, choose, common, compare, overall_agreement, union
+from lussac.algorithms.agreement import Scoring, align, choose, common, compare, overall_agreement, shifted_jaccard, union
 from lussac.algorithms.timeline import Train
 
 SCORING = Scoring(window=6, censored=6, refractory=30, duration=3_000_000, balance=2.5, lone_weight=0.1)
@@ -103,3 +103,10 @@ def test_overall_agreement_pairs_units_and_counts_spikes():
     assert overall_agreement(one, [np.array([100, 204, 390])], 5) == pytest.approx(2 / 6)
     assert overall_agreement(one, [], 5) == 0.0
     assert overall_agreement([], [], 5) == 1.0
+
+
+def test_a_train_agrees_with_itself_whatever_sample_is_called_the_time_of_a_spike():
+    train = spaced(100)
+    assert shifted_jaccard(train + 15, train, 20, 3) == 1.0
+    assert shifted_jaccard(train[:50] - 15, train, 20, 3) == 0.5
+    assert shifted_jaccard(train[:0], train, 20, 3) == 0.0

@@ -37,7 +37,18 @@ def case(tmp_path_factory):
 def logs(tmp_path):
     """Return a function that writes the logs of a run with so many merged units; seen: with what the traces show of them."""
 
-    def write(units, *, status="done", sorters=(), ids=None, properties=None, decisions="", step="merge_sortings", seen=False):
+    def write(
+        units,
+        *,
+        status="done",
+        sorters=(),
+        ids=None,
+        properties=None,
+        decisions="",
+        step="merge_sortings",
+        seen=False,
+        image=None,
+    ):
         folder = tmp_path / f"logs-{units}"
         sorting = NumpySorting.from_unit_dict([dict(enumerate(trains(units)))], RATE)
         spikes = sorting.to_spike_vector()
@@ -48,7 +59,7 @@ def logs(tmp_path):
             recording = {"hash": "0", "channels": CHANNELS, "sampling_frequency": RATE, "samples": [SAMPLES]}
             provenance.add("run", recording=recording)
             for name, message in sorters:
-                provenance.add("sorter", name=name, sorter="simple", key="0", outcome="failed", message=message)
+                provenance.add("sorter", name=name, sorter="simple", key="0", outcome="failed", message=message, image=image)
             with store.draft("0" * 64, f"01-{step}.all") as draft:
                 srt.save(sorting, draft / "sortings" / "merged_sorting")
                 (draft / "decisions.jsonl").write_text(decisions)

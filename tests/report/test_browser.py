@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 
+import numpy as np
 import pytest
 from tiny import lussac, write_params
 
@@ -221,3 +222,34 @@ def test_neurons_of_a_comparison_filter_by_who_found_them(opened, comparison):
     page.get_by_label("found by", exact=True).select_option("alpha")
     found = page.locator("#units tbody").first.locator(".found")
     assert 0 < found.count() == len([text for text in column(page, "unit in alpha") if text != "\u2013"])
+
+
+def test_what_is_missing_is_called_missing(opened, logs, monkeypatch):
+    monkeypatch.setattr("lussac.report.content.MOST_DRAWN", 2)
+    page = opened(write_report(logs(3)))
+    assert "not stored" in page.locator("#summary .warning").first.inner_text()
+    shown = page.locator("#card").text_content()
+    assert "Template and amplitude over time: not stored." in shown
+    assert "Neighbours: not known, since no templates are stored." in shown
+    page.locator("#units tbody tr").nth(2).click()
+    assert "This unit is not drawn: there are too many." in page.locator("#card").text_content()
+
+
+def test_a_purkinje_cell_has_its_cross_correlogram(opened, logs):
+    labels = {"lussac_purkinje": np.array(["0-1", "0-1", ""])}
+    page = opened(write_report(logs(3, properties=labels)))
+    place = page.locator("#pairs .plot")
+    assert place.count() == 1
+    assert "simple spikes 0, complex spikes 1" in place.get_attribute("aria-label")
+    place.scroll_into_view_if_needed()
+    page.wait_for_selector("#pairs .main-svg")
+    assert "time after the complex spike (ms)" in page.locator("#pairs").text_content()
+
+
+def test_digests_of_images_are_shown_with_a_button_to_copy_them(opened, logs):
+    image = {"requested": "lussac/simple", "rootfs": f"sha256:{'a' * 64}", "source": "local-build"}
+    page = opened(write_report(logs(1, sorters=[("one", "it failed")], image=image)))
+    assert page.locator("#software .digest code").inner_text() == image["rootfs"]
+    button = page.get_by_role("button", name="Copy the digest of one")
+    button.click()
+    page.wait_for_function("['Copied', \"Can't copy\"].includes(document.querySelector('#software .digest button').textContent)")

@@ -297,3 +297,32 @@ def test_bad_channels_keep_the_label_that_they_were_found_with():
     assert [(channel.channel, channel.why) for channel in found] == [("2", "dead"), ("5", "noise")]
     places = recording.get_channel_locations(axes="xy")
     assert [(channel.x, channel.y) for channel in found] == [tuple(places[2]), tuple(places[5])]
+
+
+def test_the_agreement_of_analyses_that_no_step_has_stored_is_known_from_the_merge(case, tmp_path):
+    assert lussac(write_params(tmp_path, case.params({"merge_sortings": {"all": {}}})))[0] == 0
+    units = content(tmp_path / "logs" / REPORT_FILE)["units"]
+    assert units
+    for unit in units:
+        agreements = [member["agreement"] for member in unit["members"]]
+        assert all(0.3 < agreement <= 1 for agreement in agreements)
+        assert max(agreements) == 1 or " + " in unit["source"]  # the one whose spikes were taken, or several were
+
+
+def test_templates_of_another_version_are_shown_and_written_anew_by_the_next_run(finished, tmp_path):
+    logs = shutil.copytree(finished, tmp_path / "old")
+    with np.load(logs / "templates.npz") as stored:
+        old = {**stored, "key": np.array("of another version")}
+    np.savez(logs / "templates.npz", **old)
+    assert content(write_report(logs))["curves"]["waveforms"]
+    foreign = {**old, "of": np.array("of other units")}
+    np.savez(logs / "templates.npz", **foreign)
+    assert "waveforms" not in content(write_report(logs))["curves"]
+
+
+def test_units_beyond_the_most_that_are_drawn_are_in_the_tables(logs, monkeypatch):
+    monkeypatch.setattr("lussac.report.content.MOST_DRAWN", 2)
+    folder = logs(3, seen=True)
+    shown = content(write_report(folder))
+    assert (len(shown["units"]), len(shown["curves"]["auto"]), len(shown["curves"]["waveforms"])) == (3, 2, 2)
+    assert len(rows(folder / UNITS_FILE)) == 3

@@ -86,10 +86,11 @@ function agreement() {
   if (!units.length) return place.append(note("No unit at the end of this run was merged from several analyses."));
   const sets = units.map(unit => [...foundBy(unit)].sort()), totals = name => sets.filter(set => set.includes(name)).length;
   const order = [...units].sort((a, b) => foundBy(b).size - foundBy(a).size || compare(b.mean_agreement, a.mean_agreement));
+  const known = units.some(unit => unit.members.some(member => isNumber(member.agreement)));
   place.append(table("What each analysis brought in", data.analyses.map(row => ({ analysis: row.analysis, "units given": row.given, removed: row.removed, "neurons found": row.found, "share of all": row.found / units.length, "found alone": row.alone, "mean agreement": row.mean_agreement }))),
     make("div", { class: "plots halves" }, upset(groupsOf(sets), names, totals, name => shadeOf(name) || "#888", "merged units"), sharedMatrix(names, sets, "merged units")),
-    plot(`Agreement of each merged unit with the best unit of each analysis (empty: not found)`, `Which of ${names.length} analyses found each of ${units.length} merged units, and how well they agree`, () => ({
-      traces: [{ type: "heatmap", x: order.map(unit => plain(nameOf(unit))), y: names.map(name => plain(clipped(name, 18))), z: names.map(name => order.map(unit => (foundBy(unit).has(name) ? agreementWith(unit, name) : null))), colorscale: SCALE, zmin: 0, zmax: 1, hoverongaps: false, ygap: 2, colorbar: colourbar("agreement"), hovertemplate: "%{x} in %{y}: agreement %{z:.2f}<extra></extra>" }],
+    plot(known ? "Agreement of each merged unit with the best unit of each analysis (empty: not found)" : "Which analyses found each merged unit (how well they agree: not stored)", `Which of ${names.length} analyses found each of ${units.length} merged units, and how well they agree`, () => ({
+      traces: [{ type: "heatmap", x: order.map(unit => plain(nameOf(unit))), y: names.map(name => plain(clipped(name, 18))), z: names.map(name => order.map(unit => (foundBy(unit).has(name) ? (known ? agreementWith(unit, name) : 1) : null))), showscale: known, colorscale: SCALE, zmin: 0, zmax: 1, hoverongaps: false, ygap: 2, colorbar: colourbar("agreement"), hovertemplate: "%{x} in %{y}: agreement %{z:.2f}<extra></extra>" }],
       layout: { xaxis: { title: `${units.length} merged units, those that most analyses found first`, showticklabels: false, ticks: "", showgrid: false, type: "category" }, yaxis: { showgrid: false, ticks: "", type: "category", autorange: "reversed" } } }), { height: 110 + 26 * names.length, choose: point => units.length && unitBrowser && unitBrowser.goTo(order[point.pointIndex[1]]) }));
 }
 

@@ -85,6 +85,6 @@ function unitFigures(index) {
     plot(`Auto-correlogram (shaded: refractory, ${refractory})`, `Auto-correlogram, refractory period of ${refractory} shaded`, autoFigure(index)),
     plot(`Inter-spike intervals (shaded: refractory, ${refractory})`, `Histogram of inter-spike intervals, refractory period of ${refractory} shaded`, isiFigure(index)),
     plot(has ? "Amplitude and firing rate over time" : "Firing rate over time", `${has ? "Amplitude of spikes and firing" : "Firing"} rate over the recording, ${shown(Math.min(...rate))} to ${shown(Math.max(...rate))} Hz`, overTime([index]), { wide: "double" }),
-    has ? null : note("Amplitude over time: not stored."),
+    waves && has ? null : note(`${[!waves && "Template", !has && "amplitude over time"].filter(Boolean).join(" and ")}: not stored.`),
   ].filter(Boolean);
 }
