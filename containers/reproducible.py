@@ -25,6 +25,7 @@ import probeinterface
 from spikeinterface.generation import generate_ground_truth_recording
 
 from lussac import jsonc, params_examples
+from lussac.engines.docker import rootfs_digest
 from lussac.errors import ReproducibilityError
 
 HERE = Path(__file__).parent
@@ -33,6 +34,16 @@ LUSSAC = Path(sys.executable).with_name("lussac")
 IMAGE, AGAIN = "lussac", "lussac-again"
 SORTERS = ("simple", "tridesclous2")
 RATE, SECONDS, CHANNELS, NEURONS, GAIN = 30_000.0, 12.0, 8, 6, 0.195
+
+
+LEFTOVERS = """
+import pathlib
+for folder in ("/var/lib/apt/lists", "/var/cache/apt", "/root/.cache", "/tmp"):
+    print(*(path for path in pathlib.Path(folder).rglob("*") if path.is_file()), sep="\\n", end="")
+for path in pathlib.Path("/opt/lussac").rglob("*.pyc"):
+    if path.read_bytes()[4:8] == bytes(4):
+        print(path, "names the time of its source")
+"""
 
 
 class Surroundings(NamedTuple):
@@ -63,6 +74,7 @@ def main() -> None:
         build(IMAGE)
         build(AGAIN)
         same_layers()
+        no_leftovers()
     with tempfile.TemporaryDirectory(prefix="lussac-reproducible-") as scratch:
         folder = Path(scratch)
         folder.chmod(0o755)
@@ -106,7 +118,14 @@ def same_layers() -> None:
         listed = "\n".join(f"  {name}: {first.get(name)} and {second.get(name)}" for name in names[:20])
         raise ReproducibilityError(f"Two builds of the service image differ in {len(names)} files:\n{listed}")
     call("docker", "image", "rm", AGAIN)
-    print(f"rootfs sha256:{hashlib.sha256(layers[0].encode()).hexdigest()}")
+    print(f"rootfs {rootfs_digest(json.loads(layers[0]))}")
+
+
+def no_leftovers() -> None:
+    """Make sure that the image holds no lists of packages and no compiled file that names a time."""
+    found = call("docker", "run", "--rm", "--network=none", "--entrypoint", "python3", IMAGE, "-c", LEFTOVERS)
+    if found:
+        raise ReproducibilityError(f"The service image holds what its build has left:\n{found}")
 
 
 def files_of(tag: str) -> dict[str, tuple[object, ...]]:

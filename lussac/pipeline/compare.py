@@ -155,8 +155,8 @@ class Comparison:
         yield from self._libraries()
 
     def _explained(self, stage: str, reasons: Sequence[Reason], agreement: float | None = None) -> Row:
-        """Return a stage that differs; the machine is named where nothing else is."""
-        return Row(stage, "differs", tuple(reasons) or tuple(self._machines()), agreement)
+        """Return a stage that differs; Lussac itself and the machine are named where nothing else is."""
+        return Row(stage, "differs", tuple(reasons) or tuple(self._surroundings()), agreement)
 
     def _only(self, kind: Kind, which: int) -> Reason:
         return Reason(kind, f"only in {self.names[which]}")
@@ -178,9 +178,12 @@ class Comparison:
         numeric = ({name: one.get(name, "absent") for name in NUMERIC_LIBRARIES} for one in versions)
         return self._changes("version", "", *numeric)
 
-    def _machines(self) -> Iterator[Reason]:
-        hosts = [{key: value for key, value in run.record["host"].items() if key != "name"} for run in (self.one, self.other)]
-        found = [*self._changes("machine", "", *hosts)]
+    def _surroundings(self) -> Iterator[Reason]:
+        """Return what a result should not depend on: all other versions, and the machine."""
+        runs = self.one, self.other
+        found = [*self._changes("version", "", *(run.record["software"] for run in runs))]
+        hosts = [{key: value for key, value in run.record["host"].items() if key != "name"} for run in runs]
+        found += self._changes("machine", "", *hosts)
         yield from found or [Reason("chance", "nothing that is recorded differs")]
 
     def _changes(self, kind: Kind, prefix: str, one: Facts, other: Facts) -> Iterator[Reason]:

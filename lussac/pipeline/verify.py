@@ -107,6 +107,10 @@ def _params(recorded: Recorded) -> Iterator[Finding]:
     original = recorded.path(said["file"])
     if original.is_file() and file_hash(original) != said["sha256"]:
         yield Finding("params", str(original), "other", "edited since; the logs folder has a copy of what was run")
+    for facts in recorded.record.get("lock", ()):
+        lock = recorded.path(facts["path"])
+        same = lock.is_file() and file_hash(lock) == facts["sha256"]
+        yield Finding("params", str(lock), "as recorded" if same else "other", "" if same else "pins other images since, or none")
 
 
 def _image(part: str, run: Mapping[str, Any]) -> Iterator[Finding]:

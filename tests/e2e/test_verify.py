@@ -12,6 +12,7 @@ import pytest
 from pages import PAGES, fenced
 from tiny import RATE, lussac, write_params
 
+from lussac import __version__
 from lussac.pipeline.compare import Comparison, first_difference
 from lussac.pipeline.recorded import Recorded
 
@@ -249,6 +250,8 @@ def test_a_machine_and_chance(runs):
     assert row_of(runs, "02-merge_sortings.all").reasons[0].kind == "chance"
     runs[1].record["host"]["cpus"] = 96
     assert row_of(runs, "02-merge_sortings.all").reasons[0].kind == "machine"
+    runs[1].record["software"]["lussac"] = "9.0"
+    assert row_of(runs, "02-merge_sortings.all").reasons[0] == ("version", f"lussac: {__version__} in A, 9.0 in B")
 
 
 def test_an_image(runs):
