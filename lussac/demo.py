@@ -15,6 +15,7 @@ from spikeinterface.preprocessing import scale
 
 from lussac import sortings
 from lussac.errors import UsageError
+from lussac.store import explained
 
 EXAMPLE = Path(__file__).parent / "params_examples" / "params_best.json"
 PARAMS, RECORDING, PROBE, TRUTH = "params.json", "recording.dat", "probe.json", "truth"
@@ -52,18 +53,21 @@ def prepare(folder: Path) -> Path:
     ------
     UsageError
         The folder holds something else.
+    FolderError
+        The folder can't be written, or the disk is full.
     """
     params = folder / PARAMS
     if (folder / TRUTH).is_dir() and params.is_file():
         return params
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} holds something else. Name a folder that is new or empty.")
-    folder.mkdir(parents=True, exist_ok=True)
-    recording, truth = generate()
-    probeinterface.write_probeinterface(folder / PROBE, recording.get_probegroup())
-    _write_traces(recording, folder / RECORDING)
-    shutil.copyfile(EXAMPLE, params)
-    sortings.save(truth, folder / TRUTH)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        recording, truth = generate()
+        probeinterface.write_probeinterface(folder / PROBE, recording.get_probegroup())
+        _write_traces(recording, folder / RECORDING)
+        shutil.copyfile(EXAMPLE, params)
+        sortings.save(truth, folder / TRUTH)
     return params
 
 

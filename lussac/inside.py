@@ -145,3 +145,12 @@ def _refused(socket: Path, seen: Surroundings) -> str:
         return f"user {os.getuid()} may not use docker's socket {socket}; add {fix} to docker run"
     fix = "sudo usermod -aG docker $USER, then log in again" if shared else f"ask user {facts.st_uid}, whose it is, for access"
     return f"you may not use docker's socket {socket}; {fix}"
+
+
+def no_apptainer(seen: Surroundings) -> str:
+    """Say that there is no program that runs image files, and what to do about it, divided by a semicolon."""
+    if seen.kind is Kind.APPTAINER:
+        return "this machine's apptainer is not bound into this container; `singularity run-help lussac.sif` shows how"
+    if seen.kind is Kind.DOCKER:
+        return "apptainer is not used from within docker; nothing to do"
+    return "neither apptainer nor singularity is on the PATH; install apptainer, or load its module"

@@ -15,7 +15,9 @@ def main(chosen: argparse.Namespace) -> int:
     """Say what of this machine sorters can run on, with the fix for what is missing."""
     console = make_console()
     is_well = True
-    for finding in examine(chosen.folder, {name: row.reference for name, row in catalogue().items()}):
+    images = {name: row.reference for name, row in catalogue().items()}
+    packages = {name: row.needs({}) for name, row in catalogue().items() if row.packages}
+    for finding in examine(chosen.folder, images, packages):
         is_well = is_well and finding.verdict is not Verdict.BAD
         line = Text.assemble((f"{finding.verdict:4} ", STYLES[finding.verdict]), (f"{finding.about}: ", "bold"), finding.found)
         console.print(line, soft_wrap=True)

@@ -1,7 +1,7 @@
 """The engines, and the choice between them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lussac.engines.base import Engine, ImageRef
@@ -32,12 +32,13 @@ ALIASES = {"apptainer": "singularity"}
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a sorter will run in, and why."""
+    """What a sorter will run in, and why; `passed` has the reason against each engine that was tried before."""
 
     engine: Engine
     image: ImageRef
     gpu: bool
     why: str
+    passed: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose(
@@ -69,16 +70,16 @@ def choose(
     names = list(engines) if wanted == AUTO else [wanted]
     if unknown := [name for name in names if name not in engines]:
         raise UsageError(f"There is no engine {unknown[0]!r}. Choose {', '.join((AUTO, *engines))}.")
-    reasons = []
+    passed: dict[str, str] = {}
     for name in names:
         try:
             found = _try(engines[name], images.get(name), gpu, pull=pull)
         except EngineError as error:
-            reasons.append(f"{name}: {error}")
+            passed[name] = str(error)
         else:
-            passed = f"; {'; '.join(reasons)}" if reasons else ""
-            return Choice(found.engine, found.image, found.gpu, found.why + passed)
-    raise EngineError("\n".join(reasons))
+            why = "; ".join([found.why, *(f"{name}: {reason}" for name, reason in passed.items())])
+            return replace(found, why=why, passed=passed)
+    raise EngineError("\n".join(f"{name}: {reason}" for name, reason in passed.items()))
 
 
 def _try(engine: Engine, image: str | None, gpu: Gpu, *, pull: bool) -> Choice:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from lussac import inside
 from lussac.engines import ENGINES
 from lussac.engines.base import Engine
 from lussac.errors import EngineError
+from lussac.inside import Kind
 
 ENOUGH = 20e9
 """Bytes that a recording and the scratch of its sorters soon fill."""
@@ -45,7 +47,7 @@ class Finding:
     fix: str = ""
 
 
-def examine(folder: Path, images: Mapping[str, str]) -> Iterator[Finding]:
+def examine(folder: Path, images: Mapping[str, str], packages: Mapping[str, str]) -> Iterator[Finding]:
     """Look at everything that runs of sorters need.
 
     Parameters
@@ -54,6 +56,8 @@ def examine(folder: Path, images: Mapping[str, str]) -> Iterator[Finding]:
         Where results are to go: its disk and its path for containers are looked at.
     images
         The image of each sorter.
+    packages
+        The distributions that each sorter needs to run without a container, separated by spaces.
 
     Yields
     ------
@@ -70,7 +74,9 @@ def examine(folder: Path, images: Mapping[str, str]) -> Iterator[Finding]:
         facts = engine.describe()
         described = ", ".join(f"{key} {value}" for key, value in facts.items() if key != "name" and value)
         yield Finding(name, Verdict.GOOD, described)
-        if name != "local":
+        if name == "local":
+            yield _installed(engine, packages)
+        else:
             yield from _images(engine, images)
     yield from _user_namespaces()
     yield _path_mapping(folder)
@@ -96,6 +102,13 @@ def _images(engine: Engine, images: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             about, Verdict.NOTE, f"{', '.join(absent)} not here", "make image-<sorter>, or name an image in params.json"
         )
+
+
+def _installed(engine: Engine, packages: Mapping[str, str]) -> Finding:
+    """Tell which sorters run without a container."""
+    present = [sorter for sorter, needed in packages.items() if engine.has_image(needed)]
+    where = "in this environment" if inside.here().kind is Kind.ELSEWHERE else "inside this image"
+    return Finding("local sorters", Verdict.GOOD, f"{', '.join(present)} run {where}")
 
 
 def _user_namespaces() -> Iterator[Finding]:
@@ -127,6 +140,11 @@ def _path_mapping(folder: Path) -> Finding:
     except EngineError as error:
         found, _, fix = str(error).partition(". ")
         return Finding(about, Verdict.BAD, found, fix)
+    except OSError as error:
+        seen = inside.here()
+        is_image = seen.kind is not Kind.ELSEWHERE and seen.mount_of(folder) is None  # nobody has named a folder yet
+        found = f"{folder} can't be written ({error.strerror})"
+        return Finding(about, Verdict.NOTE if is_image else Verdict.BAD, found, inside.unwritable(folder, seen))
     same = "the same path" if there == os.path.realpath(folder) else there
     return Finding(about, Verdict.GOOD, f"{folder} is {same} for the docker daemon")
 

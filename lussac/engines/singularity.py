@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lussac import inside
 from lussac.engines.base import CACHES, WORK, Exit, ImageRef, Job, Mount, Outcome, Progress, Tail, judge
 from lussac.engines.daemon import MACHINES
 from lussac.engines.docker import DockerEngine
@@ -25,6 +26,7 @@ from lussac.engines.local import LocalEngine
 from lussac.engines.process import run_guarded
 from lussac.engines.spython import Commands
 from lussac.errors import EngineError
+from lussac.inside import Kind
 
 PROGRAMS = ("apptainer", "singularity")
 SETTINGS = ("CACHEDIR", "TMPDIR", "CONFIGDIR")
@@ -59,7 +61,7 @@ class SingularityEngine:
         """Return None, or why there is no program that answers."""
         program = _program()
         if program is None:
-            return "neither apptainer nor singularity is on the PATH; install apptainer, or load its module"
+            return inside.no_apptainer(inside.here())
         try:
             Commands(program).ask("version")
         except EngineError as error:
@@ -89,8 +91,15 @@ class SingularityEngine:
         Raises
         ------
         EngineError
-            If there is none, it can't be made, or it is not what was stored.
+            If there is none, it can't be made, it is not what was stored, or it can't be started from within a container.
         """
+        found = self._found(image, pull=pull)
+        if inside.here().kind is Kind.APPTAINER and (refusal := Commands(self._command()).refusal(found.start)):
+            raise EngineError(f"apptainer can't start a container from within this one ({refusal})")
+        return found
+
+    def _found(self, image: str, *, pull: bool) -> ImageRef:
+        """Return an image file that is here, or make it."""
         if image.endswith(".sif"):
             return _checked(image, Path(image).expanduser().absolute(), {})
         source = self._from_docker(image)
@@ -233,8 +242,8 @@ def environment(user: Mapping[str, str], job: Mapping[str, str]) -> dict[str, st
     prefixes = ("APPTAINER", "SINGULARITY")
     allowed = {f"{prefix}_{name}" for prefix in prefixes for name in SETTINGS}
     kept = {name: value for name, value in user.items() if not name.startswith(prefixes) or name in allowed}
-    inside = {name: value for name, value in {**CACHES, **job}.items() if name != "HOME"}
-    return kept | {f"{prefix}ENV_{name}": value for prefix in prefixes for name, value in inside.items()}
+    handed = {name: value for name, value in {**CACHES, **job}.items() if name != "HOME"}
+    return kept | {f"{prefix}ENV_{name}": value for prefix in prefixes for name, value in handed.items()}
 
 
 def cause(message: str) -> Outcome:

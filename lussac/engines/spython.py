@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,22 @@ class Commands:
         except EngineError as error:
             raise EngineError(f"{origin} can't be made into an image file: {error}") from error
 
+    def refusal(self, image: str) -> str:
+        """Return why this user can't start a container of this image here; empty where that works."""
+        return _refusal(self.program, image, os.geteuid())
+
     def can_isolate_network(self, image: str) -> bool:
         """Tell whether this user may run a container without network here."""
         return _can_isolate(self.program, image, os.geteuid())
+
+
+@functools.cache
+def _refusal(program: str, image: str, _user: int) -> str:
+    try:
+        Commands(program).ask("exec", "--containall", image, "true")
+    except EngineError as error:
+        return re.sub(r"^FATAL:\s*", "", str(error))
+    return ""
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from lussac.modules.base import Context, Outcome, Sortings
 from lussac.pipeline.log import step_log
 from lussac.pipeline.walk import Node, load, save
 from lussac.provenance import describe_files
-from lussac.store import Store, is_disk_full
+from lussac.store import Store, explained, is_disk_full
 from lussac.traces import Traces
 from lussac.units import Decision
 
@@ -73,7 +73,8 @@ class Materials:
         folder = self.folder_of(fingerprint)
         if not folder.exists():
             self.log.info("Writing the preprocessed recording to %s.", folder)
-            rec.write_binary(recording, folder, self.jobs)
+            with explained(self.folder):
+                rec.write_binary(recording, folder, self.jobs)
         return folder
 
 

@@ -12,7 +12,6 @@ from spikeinterface.core import BaseSorting
 
 from lussac import inside, preprocessing, sorters
 from lussac import sortings as srt
-from lussac.engines import AUTO, ENGINES
 from lussac.errors import InterruptedRunError, LussacError, SorterError
 from lussac.inside import Kind
 from lussac.params import SorterParams
@@ -122,11 +121,13 @@ class SorterStage:
 
     def _say_where(self, jobs: list[SorterJob]) -> None:
         """Say in Lussac's own image which sorters have no container of their own, and why."""
-        seen = inside.here()
-        names = [job.name for job in jobs if job.engine.name == "local"]
-        if names and seen.kind is not Kind.ELSEWHERE and self.options.engine in (None, AUTO):
-            why = ENGINES[CONTAINERS_OF[seen.kind]]().unavailable() or "no images of theirs are here, which `make images` builds"
-            self.log.warning("%s will run inside Lussac's own image: %s.", ", ".join(names), why)
+        wanted = CONTAINERS_OF.get(inside.here().kind, "")
+        names: dict[str, list[str]] = {}
+        for job in jobs:
+            if job.engine.name == "local" and wanted in job.passed:
+                names.setdefault(job.passed[wanted], []).append(job.name)
+        for why, alike in names.items():
+            self.log.warning("%s will run inside Lussac's own image: %s.", ", ".join(alike), why.rstrip("."))
 
     def _sorted(self, jobs: list[SorterJob]) -> dict[str, Finished | LussacError]:
         """Run what isn't finished yet."""

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class SorterJob:
         Parameters of the run.
     why
         Why this engine, for the log.
+    passed
+        Why not one of the engines that were tried before, by their names.
     """
 
     name: str
@@ -79,6 +81,7 @@ class SorterJob:
     limits: Limits
     run: Mapping[str, Any]
     why: str
+    passed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -200,6 +203,7 @@ def prepare(
         limits=Limits(seconds=seconds),
         run={key: value for key, value in run.sorter_params.items() if key in RUN_PARAMETERS},
         why=choice.why,
+        passed=choice.passed,
     )
 
 

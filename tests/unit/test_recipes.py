@@ -49,3 +49,19 @@ def test_what_the_base_has_is_not_installed_again():
     for lock in LOCKS:
         if lock.parent.name != "base":
             assert not names(lock) & base, lock
+
+
+def test_the_service_image_is_pinned_and_gives_up_root():
+    text = (CONTAINERS.parent / "Dockerfile").read_text()
+    assert re.search(r"^ARG BASE_IMAGE=\S+@sha256:[0-9a-f]{64}$", text, re.MULTILINE)
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE_IMAGE}"}
+    for line in re.findall(r".*requirements/(?:build|image)\.txt$", text, re.MULTILINE):
+        assert line.startswith("COPY") or "--require-hashes" in line
+    assert 'ENTRYPOINT ["lussac"]' in text
+    assert "--bounding-set=-all --no-new-privs" in (CONTAINERS / "service" / "lussac.sh").read_text()
+
+
+def test_a_sif_is_made_of_the_docker_image():
+    text = (CONTAINERS.parent / "Singularity.def").read_text()
+    assert {"%runscript", "%test", "%labels", "%help"} <= set(text.split())
+    assert "pip" not in text
