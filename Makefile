@@ -30,9 +30,25 @@ $(VENV)/installed: pyproject.toml requirements/build.txt requirements/dev.txt re
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
 
+APPTAINER ?= $(shell command -v apptainer || command -v singularity || echo apptainer)
+# a third of the time of the default, and smaller
+FAST := $(shell $(APPTAINER) build --help 2>/dev/null | grep -q mksquashfs-args && echo '--mksquashfs-args="-comp zstd -Xcompression-level 3"')
+SIF ?= lussac.sif
+SOCKET := $(patsubst unix://%,%,$(or $(DOCKER_HOST),unix:///var/run/docker.sock))
+
 .PHONY: demo
 demo: setup ## sort a generated recording with several sorters, merge, and compare with the truth
 	$(BIN)/lussac demo demo
+
+.PHONY: demo-docker
+demo-docker: ## the same in the service image, each sorter in a container beside it (after make image images)
+	mkdir -p demo-docker
+	docker run --rm -v "$(CURDIR)/demo-docker:/data" -v $(SOCKET):/var/run/docker.sock lussac demo /data/demo
+
+.PHONY: demo-singularity
+demo-singularity: ## the same with apptainer or singularity, without root (after make sif)
+	mkdir -p demo-singularity
+	$(APPTAINER) exec --bind "$(CURDIR)/demo-singularity:/data" $(SIF) lussac demo /data/demo
 
 .PHONY: test
 test: setup lint coverage ## all checks but the long ones
@@ -63,13 +79,25 @@ lock: setup ## write the lock files anew (TORCH_INDEX=... or WHEELS=... for the 
 	$(BIN)/python containers/lock.py
 
 .PHONY: image
-image: ## build the orchestrator's image, lussac (BASE_IMAGE=... where no registry answers)
-	DOCKER_BUILDKIT=0 docker build --network=host $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
-		--build-arg REVISION=$$(git rev-parse HEAD) --tag lussac .
+image: ## build the service image, lussac (BASE_IMAGE=... where no registry answers)
+	containers/build-service.sh
+
+.PHONY: sif
+sif: ## make lussac.sif of the service image
+	$(APPTAINER) build --force --notest $(FAST) $(SIF) Singularity.def
+	$(APPTAINER) test $(SIF)
 
 .PHONY: images
 images: ## build the images of all sorters that can be built here
 	containers/build.sh
+
+.PHONY: sifs
+sifs: setup ## make the image files of the sorters whose images are here, for apptainer and singularity
+	LUSSAC=$(BIN)/lussac containers/sifs.sh
+
+.PHONY: push
+push: ## push the service image and the sorters' images: REGISTRY=registry.org/lab
+	containers/push.sh $(REGISTRY)
 
 image-%: ## build the image of one sorter
 	containers/build.sh $*
@@ -86,10 +114,15 @@ benchmark-scale: setup ## measure time and memory against the size of recordings
 	$(BIN)/python benchmarks/scale.py artefacts/scale
 	$(BIN)/python benchmarks/scale.py artefacts/scale --table
 
+.PHONY: benchmark-service
+benchmark-service: setup ## measure what the service image costs, and write docs/benchmarks.md (after make image image-simple sif)
+	$(BIN)/python benchmarks/service.py artefacts/benchmark --build
+	$(BIN)/python benchmarks/service.py artefacts/benchmark --table
+
 .PHONY: testbed
 testbed: ## start docker and apptainer for the tests, as root on Debian: eval "$$(make -s testbed)"
 	@containers/testbed/up.sh
 
 .PHONY: clean
 clean: ## remove what the commands above made
-	rm -rf $(VENV) demo artefacts build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) demo demo-docker demo-singularity lussac.sif artefacts build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -7,11 +7,8 @@
 #   REQUIREMENTS another lock file than requirements.txt: requirements-cpu.txt for kilosort4
 set -euo pipefail
 cd "$(dirname "$0")"
-DOCKER=${DOCKER:-docker}
+. ./catalogue.sh
 REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
-
-# The tag of an image stands in the catalogue, which is what runs look for.
-tag() { sed -nE "/^\[$1\]/,/^licence/s/^image = \"(.*)\"/\1/p" ../lussac/sorters/images.toml; }
 
 build() { # FOLDER TAG [BUILD-ARG...]
     local folder=$1 name=$2

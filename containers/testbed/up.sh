@@ -1,8 +1,8 @@
 #!/bin/bash
 # eval "$(containers/testbed/up.sh)" -- engines for the tests on a bare Debian machine, as root; prints `export ...` lines only.
 #
-# Docker, podman, a Python image, apptainer and the images of a few sorters. Each step is idempotent, uses what is already there and
-# keeps its state under $TESTBED; down.sh stops only what was started here.
+# Docker, podman, a Python image, apptainer, the images of a few sorters and the service image. Each step is idempotent, uses what is
+# already there and keeps its state under $TESTBED; down.sh stops only what was started here.
 #   SORTERS   the images to build (simple tridesclous2 mountainsort5)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -17,5 +17,7 @@ podman=$(./podman-up.sh) || say "no podman: its tests will be skipped"
 for sorter in ${SORTERS:-simple tridesclous2 mountainsort5}; do
     ../build.sh "$sorter" >&2
 done
+sif=$(./service-up.sh) || say "no service image: its tests will be skipped"
 printf '%s\n' "$podman"
-printf '%s\nexport BASE_IMAGE=%s\nexport LUSSAC_SIF_DIR=%s\n' "$exports" "$BASE_IMAGE" "$TESTBED/sif"
+printf '%s\nexport BASE_IMAGE=%s\nexport LUSSAC_SIF_DIR=%s\nexport LUSSAC_SERVICE_SIF=%s\n' \
+    "$exports" "$BASE_IMAGE" "$TESTBED/sif" "$sif"
