@@ -1,11 +1,17 @@
 """A short recording with known neurons, and what the sorters are given of it."""
 
+import json
+import os
+import pwd
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import spikeinterface.core as si
 from engines_here import CONTAINERS, PODMAN, answering, image_of
+from service import SIF, TESTBED_USER, run
 
 from lussac.engines.base import Engine, ImageRef
 from lussac.recording import write_binary
@@ -82,3 +88,32 @@ def container(request) -> Engine:
     found = answering(request.param)
     image_of(found)
     return found
+
+
+@pytest.fixture(scope="session")
+def service_image():
+    """Return what docker says about the service image."""
+    answering("docker")
+    done = run("docker", "image", "inspect", "lussac", check=None)
+    if done.returncode:
+        pytest.skip("docker has no image lussac; make image")
+    return json.loads(done.stdout)[0]
+
+
+@pytest.fixture(scope="session")
+def service_sif() -> Path:
+    """Return the service image as a file."""
+    answering("singularity")
+    if not SIF.is_file():
+        pytest.skip(f"there is no {SIF}; make sif")
+    return SIF
+
+
+@pytest.fixture
+def user_folder():
+    """Give a folder of a user without root, who can reach it, and whose it is."""
+    user = pwd.getpwnam(TESTBED_USER) if os.geteuid() == 0 else pwd.getpwuid(os.getuid())
+    folder = Path(tempfile.mkdtemp(dir=user.pw_dir, prefix="lussac-test-"))
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    yield folder, (user.pw_uid, user.pw_gid)
+    shutil.rmtree(folder)
