@@ -112,19 +112,20 @@ def default_host() -> str:
     return next((host for host in sockets if os.access(host.removeprefix("unix://"), os.R_OK | os.W_OK)), SYSTEM)
 
 
-def knock(host: str) -> None:
-    """Connect to a local daemon and hang up: the SDK leaves its socket open where nobody answers."""
-    if host.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as stream:
-            stream.settimeout(10)
-            stream.connect(host.removeprefix("unix://"))
-
-
 @contextlib.contextmanager
 def connect(host: str) -> Iterator[docker.DockerClient]:
-    """Give a client of this thread's own, which isn't safe to share."""
+    """Give a client of this thread's own, which isn't safe to share; raise OSError or DockerException where no daemon answers."""
+    _knock(host)
     client = docker.from_env(timeout=60, environment={**os.environ, "DOCKER_HOST": host})
     try:
         yield client
     finally:
         client.close()
+
+
+def _knock(host: str) -> None:
+    """Connect to a local daemon and hang up: the SDK leaves its socket open where nobody answers."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(10)
+            stream.connect(host.removeprefix("unix://"))

@@ -34,7 +34,7 @@ from lussac.engines.base import (
     judge,
     supervise,
 )
-from lussac.engines.daemon import Daemon, ask, connect, default_host, gpu_request, knock
+from lussac.engines.daemon import Daemon, ask, connect, default_host, gpu_request
 from lussac.engines.gpus import allotted
 from lussac.engines.hostpaths import Here, bind, find, may_be_container, own_ids, verify
 from lussac.engines.preflight import Answer, check
@@ -66,7 +66,6 @@ class DockerEngine:
     def unavailable(self) -> str | None:
         """Return None, or why no daemon answers."""
         try:
-            knock(self.host)
             with connect(self.host) as client:
                 client.ping()
         except (DockerException, RequestException, OSError) as error:
@@ -154,8 +153,8 @@ class DockerEngine:
                 enforced=("cores", "memory", "seconds", *(() if "network" in job.relaxed else ("network",))),
             )
 
-        with connect(self.host) as client:
-            try:
+        try:
+            with connect(self.host) as client:
                 daemon, here = ask(client), find(client, job.source(OUT))
                 arguments |= create_arguments(job, daemon, binds(job, here, daemon), allotted(os.environ))
                 arguments["labels"] = labels(job, identity(os.getpid()), here)
@@ -165,15 +164,15 @@ class DockerEngine:
                     if may_be_container():
                         verify(container, job.source(OUT), OUT)
                     return end(*_watch(container, job, log, progress, stop))
-            except ImageNotFound:
-                return end(Outcome.IMAGE, None, f"its image {job.image.asked} is gone")
-            except EngineError as error:
-                return end(Outcome.MOUNT, None, str(error))
-            except APIError as error:
-                return end(cause(str(error.explanation or error)), None, _short(error))
-            except (DockerException, RequestException, OSError) as error:
-                _wait_for_daemon(client, job.label, stop)
-                return end(Outcome.INFRA, None, f"the docker daemon went away ({_short(error)})")
+        except ImageNotFound:
+            return end(Outcome.IMAGE, None, f"its image {job.image.asked} is gone")
+        except EngineError as error:
+            return end(Outcome.MOUNT, None, str(error))
+        except APIError as error:
+            return end(cause(str(error.explanation or error)), None, _short(error))
+        except (DockerException, RequestException, OSError) as error:
+            _wait_for_daemon(self.host, job.label, stop)
+            return end(Outcome.INFRA, None, f"the docker daemon went away ({_short(error)})")
 
     def reap(self) -> tuple[str, ...]:
         """Remove containers whose run of Lussac is gone."""
@@ -192,7 +191,7 @@ class DockerEngine:
         """Return what a folder of this process is on the daemon's machine; raise EngineError where it is nothing there."""
         with connect(self.host) as client:
             here = find(client, folder)
-        return str(bind(here.places if here else None, Mount(folder, OUT), subpaths=True)["Source"])
+        return str(bind(here, Mount(folder, OUT), subpaths=True)["Source"])
 
 
 def binds(job: Job, here: Here | None, daemon: Daemon) -> list[Bind]:
@@ -205,9 +204,8 @@ def binds(job: Job, here: Here | None, daemon: Daemon) -> list[Bind]:
     """
     if missing := [mount.source for mount in job.mounts if not mount.source.exists()]:
         raise EngineError(f"{missing[0]} doesn't exist. Was it removed while sorters were running?")
-    known = here.places if here else None
     subpaths = daemon.api >= SUBPATHS_SINCE
-    return [bind(known, mount, subpaths=subpaths) for mount in sorted(job.mounts, key=lambda mount: mount.target)]
+    return [bind(here, mount, subpaths=subpaths) for mount in sorted(job.mounts, key=lambda mount: mount.target)]
 
 
 def create_arguments(job: Job, daemon: Daemon, mounts: list[Bind], gpus: tuple[str, ...]) -> dict[str, Any]:
@@ -388,8 +386,11 @@ def _answer(client: docker.DockerClient, arguments: Mapping[str, Any]) -> Answer
 
 def _copy_log(container: Container, file: int) -> None:
     """Copy what a container writes, as it writes, into an open file."""
-    with contextlib.suppress(DockerException, RequestException, OSError):
-        for piece in container.logs(stream=True, follow=True):
+    with (
+        contextlib.suppress(DockerException, RequestException, OSError),
+        contextlib.closing(container.logs(stream=True, follow=True)) as pieces,
+    ):
+        for piece in pieces:
             os.write(file, piece)
 
 
@@ -399,13 +400,14 @@ def _exit_code(container: Container) -> int | None:
     return state["ExitCode"] if state["Status"] in ("exited", "dead") else None
 
 
-def _wait_for_daemon(client: docker.DockerClient, label: str, stop: threading.Event) -> None:
+def _wait_for_daemon(host: str, label: str, stop: threading.Event) -> None:
     """Wait for a daemon that restarts, and remove what it still has of this run."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and not stop.is_set():
         try:
-            for container in client.containers.list(all=True, filters={"label": f"{RUN}={label}"}):
-                container.remove(force=True, v=True)
+            with connect(host) as client:
+                for container in client.containers.list(all=True, filters={"label": f"{RUN}={label}"}):
+                    container.remove(force=True, v=True)
         except (DockerException, RequestException, OSError):
             stop.wait(0.5)
         else:

@@ -55,10 +55,13 @@ class Here:
         What its folders are on the daemon's machine.
     container
         Its id; empty where the user told the places, so that nobody had to look for it.
+    started
+        How it was started, for `unmapped`.
     """
 
     places: Places
     container: str = ""
+    started: tuple[str, ...] = ("...",)
 
 
 def find(client: docker.DockerClient, folder: Path) -> Here | None:
@@ -89,7 +92,7 @@ def find(client: docker.DockerClient, folder: Path) -> Here | None:
     with _nonce(folder) as nonce:
         for container in _candidates(client, guessed):
             if _sees(container, nonce, str(nonce)):
-                return Here(tuple(mounted(container.attrs["Mounts"])), container.id)
+                return Here(tuple(mounted(container.attrs["Mounts"])), container.id, command_of(container.attrs))
     if not guessed:
         return None
     raise EngineError(unmapped(folder, _started(client, guessed)))
@@ -126,13 +129,13 @@ def parse_map(text: str) -> Places:
     return tuple(found)
 
 
-def bind(known: Places | None, mount: Mount, *, subpaths: bool = False) -> Bind:
+def bind(here: Here | None, mount: Mount, *, subpaths: bool = False) -> Bind:
     """Return a mount for the daemon; one whose source is missing there fails instead of being made.
 
     Parameters
     ----------
-    known
-        From `places`.
+    here
+        From `find`.
     mount
         With a source of this process.
     subpaths
@@ -144,11 +147,11 @@ def bind(known: Places | None, mount: Mount, *, subpaths: bool = False) -> Bind:
         If the folder is in this container only, or in a volume of which it can't be mounted alone.
     """
     source = os.path.realpath(mount.source)
-    if known is None:
+    if here is None:
         return Bind(mount.target, source, type="bind", read_only=mount.read_only)
-    covering = [place for place in known if PurePosixPath(source).is_relative_to(place.here)]
+    covering = [place for place in here.places if PurePosixPath(source).is_relative_to(place.here)]
     if not covering:
-        raise EngineError(unmapped(Path(source)))
+        raise EngineError(unmapped(Path(source), here.started))
     place = max(covering, key=lambda place: len(place.here))
     rest = os.path.relpath(source, place.here)
     if not place.is_volume:

@@ -1,15 +1,14 @@
 """The orchestrator in a container with the daemon's socket: its sorters are containers beside it, on the daemon's machine."""
 
 import json
-import os
+import secrets
+import shlex
 import sys
-from pathlib import Path
+import time
 
 import docker
 import pytest
-
-from lussac.engines import ENGINES
-from lussac.errors import EngineError
+from engines_here import PODMAN, REPOSITORY, answering, image_of, left_by
 
 pytestmark = pytest.mark.docker
 
@@ -18,96 +17,150 @@ import json, sys, threading
 from pathlib import Path
 from lussac.engines.base import IN, OUT, WORK, Job, Limits, Mount
 from lussac.engines.docker import DockerEngine
-base = Path(sys.argv[1])
+base, image, seconds = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+engine = DockerEngine()
+removed = engine.reap()
 for name in ("in", "work", "out"):
     (base / name).mkdir(parents=True, exist_ok=True)
 (base / "in" / "given").write_text("given")
-engine = DockerEngine()
-mounts = (Mount(base / "in", IN), Mount(base / "work", WORK, False), Mount(base / "out", OUT, False))
-command = ("python", "-c", "open('/lussac/out/made', 'w').write(open('/lussac/in/given').read())")
-job = Job(image=engine.resolve(sys.argv[2], pull=False), argv=command, mounts=mounts, env={}, limits=Limits(), label="sibling")
+(base / "my model, 2.json").write_text(" and a file of the params folder")
+mounts = (Mount(base / "in", IN), Mount(base / "work", WORK, False), Mount(base / "out", OUT, False), Mount(base, str(base)))
+command = (
+    "python", "-c",
+    "import sys, time; made = open('/lussac/in/given').read() + open(sys.argv[1]).read();"
+    "open('/lussac/out/made', 'w').write(made); time.sleep(float(sys.argv[2]))",
+    str(base / "my model, 2.json"), seconds,
+)
+found, label = engine.resolve(image, pull=False), f"sibling-{base.name}"
+job = Job(image=found, argv=command, mounts=mounts, env={}, limits=Limits(), label=label)
 end = engine.run(job, base / "log", lambda line: None, threading.Event())
 made = base / "out" / "made"
-print(json.dumps([end.outcome, end.message, made.read_text() if made.exists() else None]))
+print(json.dumps([end.outcome, end.message, made.read_text() if made.exists() else None, removed]))
 """
-IMAGE = "lussac/simple:0.105.3"
-REPOSITORY = Path(__file__).parents[2]
+MADE = "given and a file of the params folder"
+
+
+BOTH = pytest.mark.parametrize("daemon", ["docker", PODMAN], indirect=True)
 
 
 @pytest.fixture
-def client():
-    engine = ENGINES["docker"]()
-    if reason := engine.unavailable():
-        pytest.skip(reason)
-    try:
-        engine.resolve(IMAGE, pull=False)
-    except EngineError as error:
-        pytest.skip(str(error))
-    made = docker.from_env()
+def daemon(request):
+    """Return the engine whose containers are orchestrator and sorters, and an image that it has."""
+    engine = answering(getattr(request, "param", "docker"))
+    return engine, image_of(engine).asked
+
+
+@pytest.fixture
+def client(daemon):
+    made = docker.DockerClient(base_url=daemon[0].host)
     yield made
     made.close()
 
 
 @pytest.fixture
-def orchestrate(client, tmp_path):
+def orchestrate(daemon, client, tmp_path):
     """Run the program in a container that has this checkout, this Python and the daemon's socket."""
-    host = tmp_path / "a lab's disk, 1"
+    host = tmp_path / "a lab's disk 1"
     host.mkdir()
-    socket = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+    engine, image = daemon
+    socket = engine.host.removeprefix("unix://")
 
-    def orchestrate(base: str, *, data: str | None = "/data", mounts=(), environment=(), **options):
+    def start(base: str, *, data: str | None = "/data", mounts=(), environment=(), seconds: float = 0, **options):
         same = {str(REPOSITORY), sys.prefix, sys.base_prefix}
         binds = [docker.types.Mount(path, path, type="bind", read_only=True) for path in sorted(same)]
         binds.append(docker.types.Mount("/var/run/docker.sock", socket, type="bind"))
         if data:
             binds.append(docker.types.Mount(data, str(host), type="bind"))
-        output = client.containers.run(
-            IMAGE,
-            ["-c", PROGRAM, base, IMAGE],
+        return client.containers.run(
+            image,
+            ["-c", PROGRAM, base, image, str(seconds)],
             entrypoint=[sys.executable],
             mounts=[*binds, *mounts],
             environment={"PYTHONPATH": str(REPOSITORY), **dict(environment)},
             user="0:0",
             network_mode=options.pop("network_mode", "none"),
-            remove=True,
+            detach=True,
             **options,
         )
-        return json.loads(output.decode().strip().splitlines()[-1])
 
-    orchestrate.host = host
+    def orchestrate(base: str, **options):
+        container = start(base, **options)
+        try:
+            container.wait(timeout=120)
+            output = container.logs().decode()
+        finally:
+            container.remove(force=True)
+        assert output.strip().endswith("]"), output
+        return json.loads(output.strip().splitlines()[-1])[: 4 if options.get("seconds") else 3]
+
+    orchestrate.start, orchestrate.host = start, host
     return orchestrate
+
+
+@BOTH
+def test_its_folders_are_found_by_default(orchestrate):
+    assert orchestrate("/data/run") == ["ok", "", MADE]
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"hostname": "recorder"}, {"network_mode": "host"}, {"hostname": "x", "network_mode": "none", "pid_mode": "host"}],
-    ids=["plain", "hostname", "network", "pid"],
+    [{"hostname": "recorder"}, {"network_mode": "host"}, {"hostname": "x", "network_mode": "none", "pid_mode": "host"}],
+    ids=["hostname", "network", "pid"],
 )
 def test_its_folders_are_found(orchestrate, options):
-    assert orchestrate("/data/run", **options) == ["ok", "", "given"]
-    assert (orchestrate.host / "run" / "out" / "made").read_text() == "given"
+    assert orchestrate("/data/run", **options) == ["ok", "", MADE]
+    assert (orchestrate.host / "run" / "out" / "made").read_text() == MADE
 
 
 def test_a_mount_inside_a_mount(orchestrate, tmp_path):
     (tmp_path / "other disk").mkdir()
     inner = docker.types.Mount("/data/run", str(tmp_path / "other disk"), type="bind")
-    assert orchestrate("/data/run", mounts=[inner]) == ["ok", "", "given"]
+    assert orchestrate("/data/run", mounts=[inner]) == ["ok", "", MADE]
     assert (tmp_path / "other disk" / "out" / "made").exists()
 
 
 def test_the_map_of_the_user_goes_first(orchestrate):
-    wrong = {"LUSSAC_HOST_PATH_MAP": "/data=/nowhere"}
+    nowhere = f"/nowhere-{secrets.token_hex(4)}"
+    wrong = {"LUSSAC_HOST_PATH_MAP": f"/data={nowhere}"}
     outcome, message, _ = orchestrate("/data/run", environment=wrong.items())
     assert outcome == "mount"
-    assert "/nowhere" in message
+    assert nowhere in message
     right = {"LUSSAC_HOST_PATH_MAP": f"/data={orchestrate.host}"}
-    assert orchestrate("/data/run", environment=right.items()) == ["ok", "", "given"]
+    assert orchestrate("/data/run", environment=right.items()) == ["ok", "", MADE]
 
 
 def test_a_folder_that_is_not_mounted_is_refused(orchestrate):
     outcome, message, made = orchestrate("/run-here", data=None)
     assert (outcome, made) == ("mount", None)
     assert "docker run --rm -v /your/folder:/run-here" in message
+
+
+def test_the_command_to_use_is_that_of_this_container(orchestrate):
+    """It was started with /data, and results go to a folder that is not mounted."""
+    outcome, message, _ = orchestrate("/results")
+    assert outcome == "mount"
+    assert "docker run --rm -v /your/folder:/results" in message
+    assert f"-v {shlex.quote(f'{orchestrate.host}:/data')}" in message
+    assert ":/var/run/docker.sock" in message
+
+
+@BOTH
+def test_sorters_of_an_orchestrator_that_was_killed_are_removed_by_the_next(orchestrate, daemon, tmp_path):
+    orchestrator = orchestrate.start("/data/killed", seconds=600)
+    try:
+        deadline = time.monotonic() + 90
+        while not (orchestrate.host / "killed" / "out" / "made").exists():
+            assert time.monotonic() < deadline, orchestrator.logs()
+            time.sleep(0.05)
+    finally:
+        orchestrator.remove(force=True)
+    assert left_by(daemon[0], "sibling-killed", tmp_path) != []
+    outcome, _, _, removed = orchestrate("/data/next", seconds=0.01)
+    assert outcome == "ok"
+    assert any("of a run that is gone" in line for line in removed)
+    assert left_by(daemon[0], "sibling-killed", tmp_path) == []
+    owners_made = {path.lstat().st_uid for path in (orchestrate.host / "next").rglob("*")}
+    assert owners_made == {orchestrate.host.stat().st_uid}
 
 
 def test_a_named_volume(orchestrate, client):
@@ -117,6 +170,6 @@ def test_a_named_volume(orchestrate, client):
         if outcome == "mount":
             assert "can't mount a folder of a volume" in message
         else:
-            assert (outcome, made) == ("ok", "given")
+            assert (outcome, made) == ("ok", MADE)
     finally:
         volume.remove(force=True)

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from lussac.engines.base import Mount
-from lussac.engines.hostpaths import Place, bind, command_of, mounted, own_ids, parse_map, unmapped
+from lussac.engines.hostpaths import Here, Place, bind, command_of, mounted, own_ids, parse_map, unmapped
 from lussac.errors import EngineError
 
-PLACES = (Place("/data", "/mnt/lab"), Place("/data/raw", "/mnt/disk2/raw"), Place("/store", "volume1", is_volume=True))
+HERE = Here((Place("/data", "/mnt/lab"), Place("/data/raw", "/mnt/disk2/raw"), Place("/store", "volume1", is_volume=True)))
 
 
 def source(path: str, **options) -> str:
-    return bind(PLACES, Mount(Path(path), "/lussac/out"), **options)["Source"]
+    return bind(HERE, Mount(Path(path), "/lussac/out"), **options)["Source"]
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_outside_a_container_paths_stay(tmp_path):
 
 
 def test_a_volume_is_mounted_whole_or_by_its_folder():
-    whole = bind(PLACES, Mount(Path("/store"), "/lussac/out", read_only=False))
+    whole = bind(HERE, Mount(Path("/store"), "/lussac/out", read_only=False))
     assert (whole["Type"], whole["Source"], whole["ReadOnly"]) == ("volume", "volume1", False)
-    assert bind(PLACES, Mount(Path("/store/a"), "/x"), subpaths=True)["VolumeOptions"] == {"Subpath": "a"}
+    assert bind(HERE, Mount(Path("/store/a"), "/x"), subpaths=True)["VolumeOptions"] == {"Subpath": "a"}
     with pytest.raises(EngineError, match="can't mount a folder of a volume"):
         source("/store/a")
 
