@@ -40,6 +40,7 @@ RUN /opt/build/bin/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir 
  && mkdir /opt/lussac/kernels \
  && NUMBA_CACHE_DIR=/opt/lussac/kernels/numba NUMBA_CPU_NAME=x86-64-v3 NUMBA_CPU_FEATURES= PYTHONDONTWRITEBYTECODE=1 \
         /opt/lussac/bin/python /src/service/warm.py \
+ && /opt/lussac/bin/python /src/service/settle.py /opt/lussac/kernels/numba \
  && (cd /opt/lussac/kernels/numba && find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c -12) > /opt/lussac/kernels/ID \
  && mkdir -p /rootfs/opt /rootfs/data \
  && mv /src/service/nested.sh /opt/lussac/ && mv /opt/lussac /rootfs/opt/ \

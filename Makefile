@@ -62,6 +62,13 @@ test-slow: setup ## the long checks
 reproducible: setup ## build the service image twice, run it every way, and compare all that comes out
 	$(BIN)/python containers/reproducible.py
 
+# Apart from $(VENV): what looks at one file needs not be installed beside what runs.
+.PHONY: workflow
+workflow: ## check the workflow of GitHub
+	$(PYTHON) -m venv --clear artefacts/actionlint
+	artefacts/actionlint/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/actionlint.txt
+	artefacts/actionlint/bin/actionlint
+
 .PHONY: lint
 lint: setup ## style and types
 	$(BIN)/ruff check .

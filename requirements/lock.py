@@ -28,4 +28,5 @@ if __name__ == "__main__":
     compile_lock("lussac", "pyproject.toml")
     compile_lock("image", "pyproject.toml", "--extra=mountainsort5", "--constraint=requirements/lussac.txt")
     compile_lock("dev", "pyproject.toml", "--group=dev", "--constraint=requirements/lussac.txt")
+    compile_lock("actionlint", "requirements/actionlint.in")
     compile_lock("build", "requirements/build.in", "--constraint=requirements/dev.txt")
