@@ -227,9 +227,9 @@ class _Run:
         """Keep what the report shows of the traces."""
         if self.plan.params.lussac.logs_level < REPORT_LEVEL:
             return
-        from lussac.report.templates import left_out, write_templates  # noqa: PLC0415 - the report's page is not needed here
+        from lussac.report.templates import bad_channels, write_templates  # noqa: PLC0415 - the report's page is not needed here
 
-        absent = left_out(self.inputs.loaded, self.inputs.recording, preprocessing.remembered_labels(self.hashes))
+        absent = bad_channels(self.inputs.loaded, self.inputs.recording, preprocessing.remembered_labels(self.hashes))
         write_templates(self.store.root, sortings, self.materials.recording_hash, lambda: self.materials.traces, absent)
 
     def _watched(self, perform: Perform) -> Perform:

@@ -36,6 +36,7 @@ def of_run(stored: Stored, pictures: Pictures | None, units: Sequence[Row], deci
         "kind": "run",
         "title": f"Lussac {record['software']['lussac']}: {record['params']['file']}",
         "record": {key: record.get(key) for key in ("status", "started", "ended", "message", "params", "recording", "command")},
+        "params_file": stored.params,
         "software": software(record),
         "seconds": stored.timeline.total / stored.rate if "recording" in record else math.nan,
         "segments": segments_of(stored.timeline, stored.rate) if "recording" in record else [],
@@ -73,7 +74,7 @@ def probe(pictures: Pictures | None) -> dict[str, Any] | None:
         "positions": pictures.positions.tolist(),
         "channels": pictures.channels,
         "noise": [round(value, 2) for value in pictures.noise.tolist()],
-        "left_out": [channel._asdict() for channel in pictures.left_out],
+        "bad_channels": [channel._asdict() for channel in pictures.bad_channels],
     }
 
 

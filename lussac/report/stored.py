@@ -73,6 +73,8 @@ class Stored:
     ----------
     record
         As in provenance.json.
+    params
+        The text of the params.json; nothing where it is missing.
     steps
         The finished passes.
     sortings
@@ -87,6 +89,7 @@ class Stored:
     """
 
     record: Facts
+    params: str
     steps: tuple[StoredStep, ...]
     sortings: Sortings
     members: Mapping[UnitRef, Sequence[Facts]]
@@ -140,7 +143,12 @@ def read(logs: Path) -> Stored:
             choices |= _choices(steps[-1], named)
         else:
             missing.append(f"{facts['label']}: nothing is stored ({facts.get('message') or facts['outcome']})")
-    return Stored(record, tuple(steps), state, members, choices, tuple(missing))
+    return Stored(record, _params(logs), tuple(steps), state, members, choices, tuple(missing))
+
+
+def _params(logs: Path) -> str:
+    file = logs / "params.json"
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
 
 def _latest_events(file: Path) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from spikeinterface.core import BaseRecording, BaseSorting
+from spikeinterface.core.base import BaseExtractor
+from spikeinterface.preprocessing.interpolate_bad_channels import InterpolateBadChannelsRecording
 
 from lussac import sortings as srt
 from lussac.params import WaveformExtraction
@@ -27,8 +29,8 @@ NEAR = 12
 Sortings = Mapping[str, BaseSorting]
 
 
-class LeftOut(NamedTuple):
-    """A channel of the recording that was not sorted: its name, place (um), and why."""
+class BadChannel(NamedTuple):
+    """A channel of the recording that was not sorted as it is: its name, place (um), and why."""
 
     channel: str
     x: float
@@ -61,8 +63,8 @@ class Pictures:
         Channels x 2, in um.
     channels
         Their ids.
-    left_out
-        Channels of the recording that are not among them.
+    bad_channels
+        Channels of the recording that are not among them, or were interpolated.
     """
 
     places: Mapping[UnitRef, int]
@@ -75,11 +77,11 @@ class Pictures:
     noise: NDArray[np.float32]
     positions: NDArray[np.float64]
     channels: tuple[str, ...]
-    left_out: tuple[LeftOut, ...]
+    bad_channels: tuple[BadChannel, ...]
 
 
-def left_out(loaded: BaseRecording, recording: BaseRecording, why: Mapping[str, str]) -> list[LeftOut]:
-    """Return the channels that a recording has lost by its preprocessing.
+def bad_channels(loaded: BaseRecording, recording: BaseRecording, why: Mapping[str, str]) -> list[BadChannel]:
+    """Return the channels that a recording has lost by its preprocessing, and those that were interpolated.
 
     Parameters
     ----------
@@ -89,16 +91,28 @@ def left_out(loaded: BaseRecording, recording: BaseRecording, why: Mapping[str, 
         Labels of the channels that were found to be bad, by name.
     """
     kept, names = {str(channel) for channel in recording.channel_ids}, [str(channel) for channel in loaded.channel_ids]
+    filled = _interpolated(recording)
     places = loaded.get_channel_locations(axes="xy").tolist()
     return [
-        LeftOut(name, x, y, why.get(name, "left out by the preprocessing"))
+        BadChannel(name, x, y, "interpolated" if name in kept else why.get(name, "left out by the preprocessing"))
         for name, (x, y) in zip(names, places, strict=True)
-        if name not in kept
+        if name not in kept or name in filled
     ]
 
 
+def _interpolated(recording: BaseRecording) -> set[str]:
+    """Return the channels that any step of a chain of preprocessing has made from others."""
+    filled: set[str] = set()
+    step: BaseExtractor | None = recording
+    while step is not None:
+        if isinstance(step, InterpolateBadChannelsRecording):
+            filled |= {str(channel) for channel in step._kwargs["bad_channel_ids"]}  # noqa: SLF001 - kept nowhere else
+        step = step.get_parent()
+    return filled
+
+
 def write_templates(
-    logs: Path, sortings: Sortings, recording_hash: str, traces: Callable[[], Traces], left_out: Sequence[LeftOut] = ()
+    logs: Path, sortings: Sortings, recording_hash: str, traces: Callable[[], Traces], bad: Sequence[BadChannel] = ()
 ) -> None:
     """Write what is shown of all units, unless that of the same units and recording is there.
 
@@ -112,8 +126,8 @@ def write_templates(
         Of the recording that the traces are of.
     traces
         Called only if something has to be written.
-    left_out
-        Channels that the recording had before its preprocessing.
+    bad
+        From `bad_channels`.
     """
     key = _key(sortings, recording_hash)
     if _read(logs / FILE, "key") == key or not any(sorting.get_num_units() for sorting in sortings.values()):
@@ -141,7 +155,7 @@ def write_templates(
             noise=templates.noise,
             positions=positions,
             channels=np.array(source.recording.channel_ids, dtype=str),
-            left_out=np.array([tuple(map(str, channel)) for channel in left_out], dtype=str).reshape(-1, len(LeftOut._fields)),
+            bad_channels=np.array([tuple(map(str, channel)) for channel in bad], dtype=str).reshape(-1, len(BadChannel._fields)),
         )
         beside.replace(logs / FILE)
 
@@ -165,7 +179,7 @@ def read_templates(logs: Path, run: Stored) -> Pictures | None:
             noise=stored["noise"],
             positions=stored["positions"],
             channels=tuple(stored["channels"].tolist()),
-            left_out=tuple(LeftOut(name, float(x), float(y), why) for name, x, y, why in stored["left_out"].tolist()),
+            bad_channels=tuple(BadChannel(name, float(x), float(y), why) for name, x, y, why in stored["bad_channels"].tolist()),
         )
 
 

@@ -9,7 +9,7 @@ from tiny import CHANNELS, NEURONS, RATE, SECONDS, Case, imitate, make_probe, wr
 
 from lussac import sortings as srt
 from lussac.provenance import Provenance
-from lussac.report.templates import LeftOut, write_templates
+from lussac.report.templates import BadChannel, write_templates
 from lussac.store import Store
 from lussac.traces import Traces
 
@@ -73,7 +73,7 @@ def logs(tmp_path):
             recording = NumpyRecording([np.random.default_rng(1).normal(0, 10, (SAMPLES, CHANNELS))], RATE)
             recording.set_probe(make_probe(CHANNELS))
             traces = Traces(recording, tmp_path, {}, logging.getLogger())
-            write_templates(folder, {"merged_sorting": sorting}, "0", lambda: traces, [LeftOut(NASTY, 0.0, 300.0, "dead")])
+            write_templates(folder, {"merged_sorting": sorting}, "0", lambda: traces, [BadChannel(NASTY, 0.0, 300.0, "dead")])
         return folder
 
     return write

@@ -102,6 +102,9 @@ def test_600_units_open_quickly_and_sort_and_filter(opened, logs):
     assert float(column(page, "firing rate")[0]) >= rates[-1]
     page.get_by_label("Filter Units").fill("unit<10 unit>=7")
     assert sorted(column(page, "unit")) == ["7", "8", "9"]
+    page.locator("#units tbody tr").first.click()
+    page.locator("#card").scroll_into_view_if_needed()
+    page.wait_for_selector("#card .main-svg")
     page.get_by_label("Filter Units").fill("no such unit")
     assert column(page, "unit") == []
 

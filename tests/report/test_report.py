@@ -9,13 +9,14 @@ import shutil
 import numpy as np
 import pytest
 from spikeinterface.core import NumpyRecording
+from spikeinterface.preprocessing import interpolate_bad_channels
 from tiny import CHANNELS, RATE, Case, lussac, make_probe, write_params, write_recording
 
 from lussac import sortings as srt
 from lussac.errors import InputError
 from lussac.preprocessing import remembered_labels
 from lussac.report import DECISIONS_FILE, REPORT_FILE, UNITS_FILE, write_report
-from lussac.report.templates import left_out
+from lussac.report.templates import bad_channels
 
 from .conftest import NASTY, SAMPLES
 
@@ -88,6 +89,7 @@ def test_the_page_needs_no_other_file_and_is_small(finished):
     ]
     assert [row["analysis"] for row in shown["analyses"]] == ["alpha", "beta", "gamma"]
     assert shown["missing"] == []
+    assert shown["params_file"] == (finished / "params.json").read_text()
     assert len(shown["curves"]["waveforms"]) == len(shown["units"])
     assert numbers(shown["curves"]["auto"][0], "<u4")[0] == 0
     assert 0 < numbers(shown["curves"]["intervals"][0], "<u4").sum() < shown["units"][0]["spikes"]
@@ -227,9 +229,9 @@ def test_any_number_of_units(logs, units):
     assert page.stat().st_size < 15e6
 
 
-def test_channels_that_were_left_out_are_told(logs):
+def test_channels_that_were_bad_channels_are_told(logs):
     probe = content(write_report(logs(1, seen=True)))["probe"]
-    assert probe["left_out"] == [{"channel": NASTY, "x": 0.0, "y": 300.0, "why": "dead"}]
+    assert probe["bad_channels"] == [{"channel": NASTY, "x": 0.0, "y": 300.0, "why": "dead"}]
 
 
 def test_failed_sorters_and_an_interruption_are_told(logs):
@@ -285,7 +287,7 @@ def test_channels_that_the_preprocessing_removed_are_named_with_the_reason(case,
     params["recording"] = {**Case(tmp_path, ()).recording, "preprocessing": {"remove_bad_channels": {"method": "mad"}}}
     assert lussac(write_params(tmp_path, params))[0] == 0
     shown = content(tmp_path / "logs" / REPORT_FILE)["probe"]
-    assert [(channel["channel"], channel["why"]) for channel in shown["left_out"]] == [("5", "noise")]
+    assert [(channel["channel"], channel["why"]) for channel in shown["bad_channels"]] == [("5", "noise")]
     assert len(shown["noise"]) == CHANNELS - 1
 
 
@@ -293,8 +295,10 @@ def test_bad_channels_keep_the_label_that_they_were_found_with():
     recording = NumpyRecording([np.zeros((100, CHANNELS))], RATE)
     recording.set_probe(make_probe(CHANNELS))
     labels = remembered_labels({"bad channels of 0": '[[2, "dead"], [5, "noise"]]', "file": "abc"})
-    found = left_out(recording, recording.remove_channels([2, 5]), labels)
+    found = bad_channels(recording, recording.remove_channels([2, 5]), labels)
     assert [(channel.channel, channel.why) for channel in found] == [("2", "dead"), ("5", "noise")]
+    filled = interpolate_bad_channels(recording, np.array([4]))
+    assert [(channel.channel, channel.why) for channel in bad_channels(recording, filled, {})] == [("4", "interpolated")]
     places = recording.get_channel_locations(axes="xy")
     assert [(channel.x, channel.y) for channel in found] == [tuple(places[2]), tuple(places[5])]
 

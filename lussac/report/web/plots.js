@@ -67,14 +67,14 @@ function probeAxes(lies) {
   return lies ? { xaxis: along, yaxis: across } : { xaxis: across, yaxis: along };
 }
 function probeFigure(values, unit, format) {
-  const { positions, channels, left_out: out } = data.probe, lies = turned(positions), at = position => (lies ? [position[1], position[0]] : position);
+  const { positions, channels, bad_channels: bad } = data.probe, lies = turned(positions), at = position => (lies ? [position[1], position[0]] : position);
   const size = Math.max(4, Math.min(11, 260 / Math.sqrt(channels.length)));
   return colour => ({
     traces: [{ type: "scatter", mode: "markers", x: positions.map(place => at(place)[0]), y: positions.map(place => at(place)[1]),
       text: channels.map((name, index) => `channel ${plain(name)}: ${format(values[index])} ${unit}`), hovertemplate: "%{text}<extra></extra>",
       marker: { color: values, colorscale: SCALE, cmin: 0, size, symbol: "square", line: { width: 0.7, color: colour.faint }, colorbar: colourbar(unit) } },
-    { type: "scatter", mode: "markers", x: out.map(channel => at([channel.x, channel.y])[0]), y: out.map(channel => at([channel.x, channel.y])[1]),
-      text: out.map(channel => `channel ${plain(channel.channel)}: ${plain(channel.why)}`), hovertemplate: "%{text}<extra></extra>", marker: { color: colour.mark, size: size + 1, symbol: "x-thin", line: { width: 2, color: colour.mark } } }],
+    { type: "scatter", mode: "markers", x: bad.map(channel => at([channel.x, channel.y])[0]), y: bad.map(channel => at([channel.x, channel.y])[1]),
+      text: bad.map(channel => `channel ${plain(channel.channel)}: ${plain(channel.why)}`), hovertemplate: "%{text}<extra></extra>", marker: { color: colour.mark, size: size + 1, symbol: "x-thin", line: { width: 2, color: colour.mark } } }],
     layout: probeAxes(lies),
   });
 }

@@ -23,10 +23,10 @@ function summary() {
     ["Run time", spent ? `${duration(spent)} (${plural(sorters.filter(run => run.seconds).length, "sorter")}, ${plural(data.steps.length, "step")})` : null],
   ]);
   if (!data.probe) return place.append(numbers);
-  const { noise, left_out: out } = data.probe, middle = median(noise), silent = noise.filter(value => value === 0).length, loud = noise.filter(value => value > 3 * middle).length;
-  const told = [out.length && `${plural(out.length, "bad channel")} left out (✕): ${out.map(channel => `${channel.channel} (${channel.why})`).join(", ")}`, silent && `${plural(silent, "channel")} without any noise: not connected?`, loud && `${plural(loud, "channel")} with more than 3 times the median noise`].filter(Boolean);
+  const { noise, bad_channels: bad } = data.probe, middle = median(noise), silent = noise.filter(value => value === 0).length, loud = noise.filter(value => value > 3 * middle).length;
+  const told = [bad.length && `${plural(bad.length, "bad channel")} (✕): ${bad.map(channel => `${channel.channel} (${channel.why})`).join(", ")}`, silent && `${plural(silent, "channel")} without any noise: not connected?`, loud && `${plural(loud, "channel")} with more than 3 times the median noise`].filter(Boolean);
   place.append(make("div", { class: "plots halves" }, make("div", {}, numbers, ...told.map(text => note(text))),
-    plot("Noise of the channels on the probe", `Probe with ${plural(noise.length, "channel")}; noise ${shown(Math.min(...noise))} to ${shown(Math.max(...noise))} µV, median ${shown(middle)} µV; ${out.length} bad channels left out`, probeFigure(noise, "µV", value => value.toFixed(1)), { height: 320 })));
+    plot("Noise of the channels on the probe", `Probe with ${plural(noise.length, "channel")}; noise ${shown(Math.min(...noise))} to ${shown(Math.max(...noise))} µV, median ${shown(middle)} µV; ${bad.length} bad channels`, probeFigure(noise, "µV", value => value.toFixed(1)), { height: 320 })));
 }
 
 function flow(colour) {
@@ -188,7 +188,8 @@ function software() {
   place.append(facts([["Lussac", used.lussac], ["Python", used.python], ...Object.entries(used.libraries || {}), ["Machine", `${host.system}, ${plural(host.cpus, "core")}, ${(host.memory / 2 ** 30).toFixed(0)} GiB`]]));
   if (sorters.length) place.append(make("h3", {}, "Sorters and their images"), table("Sorters", sorters.map(run => ({ analysis: run.name, sorter: run.sorter, outcome: run.outcome, units: run.units, "run time": run.seconds, engine: run.engine && run.engine.name, image: run.image && (run.image.requested || ""), "image digest": digestOf(run), message: run.message })),
     { cells: { "image digest": row => (row["image digest"] ? make("span", { class: "digest" }, make("code", {}, row["image digest"]), copyButton(row["image digest"], "Copy", `Copy the digest of ${row.analysis}`)) : null) } }));
-  place.append(make("p", {}, copyButton(text, "Copy all as JSON", "Copy software and images as JSON"), " ", copyButton((data.record.command || []).join(" "), "Copy the command", "Copy the command line of this run")), make("details", {}, make("summary", {}, "As JSON"), make("pre", { tabindex: "0", "aria-label": "Software as JSON" }, text)));
+  place.append(make("p", {}, copyButton(text, "Copy all as JSON", "Copy software and images as JSON"), " ", copyButton((data.record.command || []).join(" "), "Copy the command", "Copy the command line of this run"), " ", data.params_file ? copyButton(data.params_file, "Copy the params", "Copy the params.json of this run") : null), make("details", {}, make("summary", {}, "As JSON"), make("pre", { tabindex: "0", "aria-label": "Software as JSON" }, text)),
+    data.params_file ? make("details", {}, make("summary", {}, "params.json"), make("pre", { tabindex: "0", "aria-label": "params.json" }, data.params_file)) : note("params.json: not stored."));
 }
 function showRun() {
   for (const part of [summary, steps, agreement, units, pairs, removed, decisions, software]) part();
