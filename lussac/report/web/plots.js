@@ -72,7 +72,7 @@ function probeFigure(values, unit, format) {
   return colour => ({
     traces: [{ type: "scatter", mode: "markers", x: positions.map(place => at(place)[0]), y: positions.map(place => at(place)[1]),
       text: channels.map((name, index) => `channel ${plain(name)}: ${format(values[index])} ${unit}`), hovertemplate: "%{text}<extra></extra>",
-      marker: { color: values, colorscale: SCALE, cmin: 0, size, symbol: "square", line: { width: 0.7, color: colour.faint }, colorbar: colourbar(unit) } },
+      marker: { color: values, colorscale: SCALE, cmin: 0, cmax: Math.max(...values, 1e-9), size, symbol: "square", line: { width: 0.7, color: colour.faint }, colorbar: colourbar(unit) } },
     { type: "scatter", mode: "markers", x: bad.map(channel => at([channel.x, channel.y])[0]), y: bad.map(channel => at([channel.x, channel.y])[1]),
       text: bad.map(channel => `channel ${plain(channel.channel)}: ${plain(channel.why)}`), hovertemplate: "%{text}<extra></extra>", marker: { color: colour.mark, size: size + 1, symbol: "x-thin", line: { width: 2, color: colour.mark } } }],
     layout: probeAxes(lies),

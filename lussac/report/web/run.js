@@ -78,7 +78,7 @@ function groupsOf(sets) {
 function sharedMatrix(names, sets, word) {
   const counts = names.map(a => names.map(b => sets.filter(set => set.includes(a) && set.includes(b)).length)), ticks = names.map(name => plain(clipped(name, 14)));
   return plot(`${word[0].toUpperCase()}${word.slice(1)} that two have in common (on the diagonal: all of one)`, `Matrix of ${word} in common: ${names.map((a, i) => names.slice(i + 1).map((b, j) => `${a} and ${b} ${counts[i][i + 1 + j]}`).join("; ")).filter(Boolean).join("; ")}`, () => ({
-    traces: [{ type: "heatmap", x: ticks, y: ticks, z: counts, text: counts, texttemplate: "%{text}", colorscale: SCALE, zmin: 0, xgap: 2, ygap: 2, showscale: false, hovertemplate: `%{y} and %{x}: %{z} ${word}<extra></extra>` }],
+    traces: [{ type: "heatmap", x: ticks, y: ticks, z: counts, text: counts, texttemplate: "%{text}", colorscale: SCALE, zmin: 0, zmax: Math.max(...counts.flat(), 1), xgap: 2, ygap: 2, showscale: false, hovertemplate: `%{y} and %{x}: %{z} ${word}<extra></extra>` }],
     layout: { xaxis: { showgrid: false, ticks: "", type: "category" }, yaxis: { showgrid: false, autorange: "reversed", ticks: "", type: "category" } } }), { height: 250 + 22 * names.length });
 }
 function agreement() {
