@@ -10,6 +10,7 @@ from lussac.algorithms.fusion.evidence import amplitudes, rewards, shrink
 from lussac.algorithms.fusion.selection import choose
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, blocks_of
+from lussac.algorithms.fusion.sums import Sum, sums_of_two
 from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
 from lussac.algorithms.fusion.waveforms import measure, similarities
 
@@ -28,9 +29,11 @@ class Candidates:
     trains
         Aligned on the largest deflection of each mean waveform.
     shifts
-        (units,), what was added to the positions for that.
+        What was added to the positions of each of the units given for that.
     analyses
         (units,), number of the analysis that each comes from.
+    origins
+        (units,), which of the units given each was.
     templates
         (units, samples, channels of the unit), less what is noise.
     channels
@@ -46,6 +49,7 @@ class Candidates:
     trains: Flat
     shifts: Ints
     analyses: Ints
+    origins: Ints
     templates: Floats
     channels: Ints
     before: int
@@ -81,23 +85,60 @@ def prepare(
     amplitude, energies = amplitudes(source, chunks, flat, waveforms)
     cosines, _ = similarities(templates, waveforms.channels, templates, waveforms.channels, source.samples(MAX_LAG_MS))
     window = source.samples(settings.coincidence)
-    reward = rewards(flat, amplitude, energies, cosines, min_cosine=settings.similar, window=window)
-    gains = sums_of(reward - settings.spike_cost, flat) - settings.unit_cost
-    spikes = InTime.of(flat)
-    counts = pair_counts(spikes.samples, spikes.units, len(flat), window)
-    costs = 2 * (1 - settings.spike_cost) * np.minimum(counts, counts.T) * np.maximum(cosines, cosines.T)
-    np.fill_diagonal(costs, 0)
-    chosen = choose(gains, costs.astype(np.float64))
-    return Candidates(
-        flat,
-        shifts,
-        np.asarray(analyses, np.int64),
-        templates,
-        waveforms.channels,
-        waveforms.before,
-        shares_of(flat, chunks),
-        chosen,
+    each = Measured(flat, amplitude, energies, np.maximum(cosines, cosines.T))
+    everything = np.arange(len(flat))
+    chosen = np.flatnonzero(select(each, everything, window, settings))
+    sums = sums_of_two(
+        templates, waveforms.channels, flat.counts, chosen, source.samples(settings.overlap), settings.unexplained
     )
+    single = np.setdiff1d(everything, [one.unit for one in sums])
+    all_ = Candidates(
+        flat, shifts, np.asarray(analyses, np.int64), everything, templates, waveforms.channels, waveforms.before,
+        shares_of(flat, chunks), np.zeros(len(flat), np.bool_),
+    )  # fmt: skip
+    all_.chosen[single] = select(each, single, window, settings)
+    return unravelled(all_, sums)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Trains, the amplitudes of their spikes, the energies of the units' waveforms, and the cosines of these."""
+
+    trains: Flat
+    amplitude: Floats
+    energies: Floats
+    cosines: Floats
+
+
+def select(each: Measured, units: Ints, window: int, settings: Settings) -> NDArray[np.bool_]:
+    """Choose among some of the units the set that explains the spikes best: (units,) bool."""
+    inside = np.isin(each.trains.units, units)
+    trains = Flat.of([each.trains[int(unit)] for unit in units])
+    cosines = each.cosines[np.ix_(units, units)]
+    reward = rewards(trains, each.amplitude[inside], each.energies[units], cosines, min_cosine=settings.similar, window=window)
+    gains = sums_of(reward - settings.spike_cost, trains) - settings.unit_cost
+    spikes = InTime.of(trains)
+    counts = pair_counts(spikes.samples, spikes.units, len(trains), window)
+    costs = 2 * (1 - settings.spike_cost) * np.minimum(counts, counts.T) * cosines
+    np.fill_diagonal(costs, 0)
+    return choose(gains, costs.astype(np.float64))
+
+
+def unravelled(candidates: Candidates, sums: Sequence[Sum]) -> Candidates:
+    """Put two candidates in the place of each that is the sum of two: its spikes are spikes of both.
+
+    The two look like the units that it is the sum of, so that they propose the spikes to these.
+    """
+    single = np.setdiff1d(np.arange(len(candidates)), [one.unit for one in sums])
+    parts = [(one.unit, part, lag) for one in sums for part, lag in zip(one.parts, one.lags, strict=True)]
+    whose = np.concatenate([single, np.array([unit for unit, _, _ in parts], np.int64)])
+    looks = np.concatenate([single, np.array([part for _, part, _ in parts], np.int64)])
+    trains = [candidates.trains[int(unit)] for unit in single] + [candidates.trains[unit] + lag for unit, _, lag in parts]
+    return Candidates(
+        Flat.of(trains), candidates.shifts, candidates.analyses[whose], candidates.origins[whose], candidates.templates[looks],
+        candidates.channels[looks], candidates.before, candidates.shares[:, whose],
+        np.concatenate([candidates.chosen[single], np.zeros(len(parts), np.bool_)]),
+    )  # fmt: skip
 
 
 def shares_of(trains: Flat, chunks: Sequence[Chunk]) -> Floats:

@@ -107,7 +107,8 @@ def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settin
     supported = supports(found, candidates, common, settings.together, source.samples(1e3 * settings.turn), source.total)
     refractory = (source.samples(settings.censored), source.samples(settings.refractory))
     evidence = gather(state, supported, refractory, source.total)
-    own = [tuple(usable[part] for one in row if one.agreement >= AGREES for part in one.parts) for row in supported]
+    agreeing = [[part for one in row if one.agreement >= AGREES for part in one.parts] for row in supported]
+    own = [tuple(usable[origin] for origin in dict.fromkeys(candidates.origins[row].tolist())) for row in agreeing]
     shifts = np.zeros(len(trains), np.int64)
     shifts[usable] = candidates.shifts
     return Fused(tuple(found[unit] for unit in range(len(found))), evidence, confidence(evidence), tuple(own), shifts)

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
+TURNS = 3
+SMALLEST_AMPLITUDE = 0.1
+MISFIT = 0.01
+
 
 class Library(NamedTuple):
     """Templates of all units in one block of time, and what is needed to judge a spike.
@@ -158,15 +162,13 @@ def gain_of(projection: float, energy: float, stiffness: float, low: float, high
 
 
 @numba.njit(cache=True, nogil=True)
-def best_shift(traces: Floats, start: int, unit: int, jitter: int, library: Library) -> tuple[float, int, float]:
-    """Best gain of a spike over small shifts: gain, shift, amplitude."""
+def best_shift(traces: Floats, start: int, unit: int, jitter: int, library: Library, low: float) -> tuple[float, int, float]:
+    """Best gain of a spike of at least an amplitude over small shifts: gain, shift, amplitude."""
     best, shift, amplitude = -np.inf, 0, 0.0
     channels, width = library.channels[unit], library.widths[unit]
     for step in range(-jitter, jitter + 1):
         projection = _dot(traces, start + step, library.templates[unit], channels, width)
-        found, gain = gain_of(
-            projection, library.energies[unit], library.stiffness[unit], library.lows[unit], library.highs[unit]
-        )
+        found, gain = gain_of(projection, library.energies[unit], library.stiffness[unit], low, library.highs[unit])
         if gain > best:
             best, shift, amplitude = gain, step, found
     return best, shift, amplitude
@@ -199,13 +201,20 @@ def _take(traces: Floats, index: int, proposals: Proposals, library: Library, ga
 
 
 @numba.njit(cache=True, nogil=True)
+def _fit(traces: Floats, index: int, proposals: Proposals, library: Library, rules: Rules) -> tuple[float, int, float]:
+    """Fit a proposal to the traces, within the limits of its unit's amplitude: gain, shift, amplitude."""
+    unit = proposals.units[index]
+    return best_shift(traces, proposals.starts[index], unit, rules.jitter, library, library.lows[unit])
+
+
+@numba.njit(cache=True, nogil=True)
 def take_greedily(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
     """Take proposals that are not taken yet, largest gain first, subtract each, and believe only gains measured after that."""
     heap = [(0.0, -1)]
     heap.pop()
     for index in range(len(proposals.starts)):
         if proposals.amplitudes[index] == 0:
-            gain, _, _ = best_shift(traces, proposals.starts[index], proposals.units[index], rules.jitter, library)
+            gain, _, _ = _fit(traces, index, proposals, library, rules)
             if gain > rules.threshold:
                 heap.append((-gain, index))
     heapq.heapify(heap)
@@ -213,7 +222,7 @@ def take_greedily(traces: Floats, proposals: Proposals, library: Library, rules:
         _, index = heapq.heappop(heap)
         if _blocked(index, proposals, rules.dead):
             continue
-        gain, shift, amplitude = best_shift(traces, proposals.starts[index], proposals.units[index], rules.jitter, library)
+        gain, shift, amplitude = _fit(traces, index, proposals, library, rules)
         if gain <= rules.threshold:
             continue
         if len(heap) > 0 and gain < -heap[0][0]:
@@ -223,28 +232,174 @@ def take_greedily(traces: Floats, proposals: Proposals, library: Library, rules:
 
 
 @numba.njit(cache=True, nogil=True)
+def _put(traces: Floats, index: int, proposals: Proposals, library: Library, amplitude: float, tilt: float) -> None:
+    """Subtract a spike with this amplitude and tilt in place of those that it had, at the place that it has."""
+    start, unit = proposals.starts[index] + proposals.shifts[index], proposals.units[index]
+    change, turn = amplitude - proposals.amplitudes[index], tilt - proposals.tilts[index]
+    subtract(traces, start, unit, library, change, turn)
+    proposals.amplitudes[index], proposals.tilts[index] = amplitude, tilt
+
+
+@numba.njit(cache=True, nogil=True)
+def _put_back(traces: Floats, index: int, proposals: Proposals, library: Library) -> float:
+    """Put a spike back, and return what it explained: the energy that it had taken away, less how unlikely its amplitude is."""
+    amplitude, tilt, unit = proposals.amplitudes[index], proposals.tilts[index], proposals.units[index]
+    start, channels = proposals.starts[index] + proposals.shifts[index], library.channels[unit]
+    template, slope = library.templates[unit], library.slopes[unit]
+    _put(traces, index, proposals, library, 0.0, 0.0)
+    total = np.float32(0.0)
+    for sample in range(template.shape[0]):
+        row = traces[start + sample]
+        for channel in range(library.widths[unit]):
+            value = amplitude * template[sample, channel] + tilt * slope[sample, channel]
+            total += value * (2 * row[channels[channel]] - value)
+    return float(total) - library.stiffness[unit] * (amplitude - 1) ** 2
+
+
+@numba.njit(cache=True, nogil=True)
+def _refit(traces: Floats, index: int, proposals: Proposals, library: Library, rules: Rules, low: float) -> bool:
+    """Take a spike where it fits best now, if it has at least an amplitude there; tell whether."""
+    if proposals.amplitudes[index] > 0:
+        _put(traces, index, proposals, library, 0.0, 0.0)
+    gain, shift, amplitude = best_shift(traces, proposals.starts[index], proposals.units[index], rules.jitter, library, low)
+    if gain == -np.inf:
+        return False
+    _take(traces, index, proposals, library, gain, shift, amplitude)
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _take_both(traces: Floats, first: int, second: int, least: float, proposals: Proposals, library: Library, rules: Rules) -> bool:
+    """Take two spikes, fitted in turns, if together they explain more than `least`; tell whether.
+
+    Where templates overlap, the first one fitted takes part of what the other one explains, so that the second seems too small to
+    be a spike of its unit until the first is fitted again.
+    """
+    units = proposals.units
+    for turn in range(TURNS):
+        last = turn == TURNS - 1
+        for index in (first, second):
+            low = library.lows[units[index]] if last else min(SMALLEST_AMPLITUDE, library.lows[units[index]])
+            if not _refit(traces, index, proposals, library, rules, low):
+                for other in (first, second):
+                    if proposals.amplitudes[other] > 0:
+                        _put(traces, other, proposals, library, 0.0, 0.0)
+                return False
+    amplitude, tilt = proposals.amplitudes[second], proposals.tilts[second]
+    first_amplitude, first_tilt = proposals.amplitudes[first], proposals.tilts[first]
+    explained = _put_back(traces, second, proposals, library) + _put_back(traces, first, proposals, library)
+    if explained <= least:
+        return False
+    _put(traces, first, proposals, library, first_amplitude, first_tilt)
+    _put(traces, second, proposals, library, amplitude, tilt)
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _best_near(
+    traces: Floats, index: int, reach: int, without: int, proposals: Proposals, library: Library, rules: Rules, free: bool
+) -> tuple[float, int, int, float]:
+    """Best proposal that is not taken within `reach` of another one: gain, index, shift, amplitude.
+
+    Parameters
+    ----------
+    without
+        Unit that is not looked for; -1: any is.
+    free
+        Whether an amplitude may be lower than the unit's are.
+    """
+    starts, units = proposals.starts, proposals.units
+    best, chosen, chosen_shift, chosen_amplitude = rules.threshold, -1, 0, 0.0
+    other = index
+    while other > 0 and starts[other - 1] >= starts[index] - reach:
+        other -= 1
+    while other < len(starts) and starts[other] <= starts[index] + reach:
+        if proposals.amplitudes[other] == 0 and units[other] != without and not _blocked(other, proposals, rules.dead):
+            low = library.lows[units[other]]
+            low = min(SMALLEST_AMPLITUDE, low) if free else low
+            gain, shift, amplitude = best_shift(traces, starts[other], units[other], rules.jitter, library, low)
+            if gain > best:
+                best, chosen, chosen_shift, chosen_amplitude = gain, other, shift, amplitude
+        other += 1
+    return best, chosen, chosen_shift, chosen_amplitude
+
+
+@numba.njit(cache=True, nogil=True)
+def _take_two_for(traces: Floats, index: int, least: float, proposals: Proposals, library: Library, rules: Rules) -> bool:
+    """Take two spikes of other units in place of one that was put back, if they explain more than `least`; tell whether."""
+    unit, reach = proposals.units[index], 2 * rules.dead
+    gain, first, shift, amplitude = _best_near(traces, index, reach, unit, proposals, library, rules, True)
+    if first < 0:
+        return False
+    _take(traces, first, proposals, library, gain, shift, amplitude)
+    _, second, _, _ = _best_near(traces, index, reach, unit, proposals, library, rules, True)
+    _put(traces, first, proposals, library, 0.0, 0.0)
+    return second >= 0 and _take_both(traces, first, second, least, proposals, library, rules)
+
+
+@numba.njit(cache=True, nogil=True)
 def reconsider(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
-    """Put every spike back, and take what explains the place best now that all others are known: it, another unit, or nothing."""
-    starts, units, amplitudes = proposals.starts, proposals.units, proposals.amplitudes
-    for index in range(len(starts)):
-        if amplitudes[index] == 0:
+    """Put every spike back, and take what explains the place best now that all others are known.
+
+    That is the spike itself, one of another unit, two of other units, or nothing. A unit may be the sum of two neurons that fire
+    together; it explains more than either, so that only both at once can take its place.
+    """
+    for index in range(len(proposals.starts)):
+        if proposals.amplitudes[index] == 0:
             continue
-        subtract(
-            traces, starts[index] + proposals.shifts[index], units[index], library, -amplitudes[index], -proposals.tilts[index]
-        )
-        amplitudes[index] = 0
-        best, chosen, chosen_shift, chosen_amplitude = rules.threshold, -1, 0, 0.0
-        other = index
-        while other > 0 and starts[other - 1] >= starts[index] - rules.dead // 2:
-            other -= 1
-        while other < len(starts) and starts[other] <= starts[index] + rules.dead // 2:
-            if amplitudes[other] == 0 and not _blocked(other, proposals, rules.dead):
-                gain, shift, amplitude = best_shift(traces, starts[other], units[other], rules.jitter, library)
-                if gain > best:
-                    best, chosen, chosen_shift, chosen_amplitude = gain, other, shift, amplitude
-            other += 1
+        _put(traces, index, proposals, library, 0.0, 0.0)
+        tilt = 0.0
+        gain, chosen, shift, amplitude = _best_near(traces, index, rules.dead // 2, -1, proposals, library, rules, False)
+        least = 0.0
         if chosen >= 0:
-            _take(traces, chosen, proposals, library, best, chosen_shift, chosen_amplitude)
+            _take(traces, chosen, proposals, library, gain, shift, amplitude)
+            tilt = proposals.tilts[chosen]
+            least = (1 + MISFIT) * _put_back(traces, chosen, proposals, library)
+        if not _take_two_for(traces, index, least + rules.threshold, proposals, library, rules) and chosen >= 0:
+            proposals.shifts[chosen] = shift
+            proposals.gains[chosen] = gain
+            _put(traces, chosen, proposals, library, amplitude, tilt)
+
+
+@numba.njit(cache=True, nogil=True)
+def _loudest_over(index: int, proposals: Proposals, library: Library) -> int:
+    """Spike taken that hides a proposal: the loudest whose template reaches over the proposal's largest channel; -1: none."""
+    starts, units, amplitudes = proposals.starts, proposals.units, proposals.amplitudes
+    channel, reach = library.channels[units[index], 0], library.templates.shape[1] // 2
+    best, loudest = 0.0, -1
+    other = index
+    while other > 0 and starts[other - 1] >= starts[index] - reach:
+        other -= 1
+    while other < len(starts) and starts[other] <= starts[index] + reach:
+        if amplitudes[other] > 0 and (library.channels[units[other]][: library.widths[units[other]]] == channel).any():
+            energy = library.energies[units[other]] * amplitudes[other] ** 2
+            if energy > best:
+                best, loudest = energy, other
+        other += 1
+    return loudest
+
+
+@numba.njit(cache=True, nogil=True)
+def uncover(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
+    """Take proposals that a louder spike hides: they and the louder spike are fitted together."""
+    for index in range(len(proposals.starts)):
+        if proposals.amplitudes[index] > 0:
+            continue
+        gain, _, amplitude = best_shift(
+            traces, proposals.starts[index], proposals.units[index], rules.jitter, library, SMALLEST_AMPLITUDE
+        )
+        if gain == -np.inf or library.energies[proposals.units[index]] * amplitude**2 <= rules.threshold:
+            continue
+        over = _loudest_over(index, proposals, library)
+        if over < 0 or proposals.units[over] == proposals.units[index] or _blocked(index, proposals, rules.dead):
+            continue
+        amplitude, tilt, shift, gain = (
+            proposals.amplitudes[over], proposals.tilts[over], proposals.shifts[over], proposals.gains[over],
+        )  # fmt: skip
+        explained = _put_back(traces, over, proposals, library)
+        if not _take_both(traces, over, index, (1 + MISFIT) * explained + rules.threshold, proposals, library, rules):
+            proposals.shifts[over], proposals.gains[over] = shift, gain
+            _put(traces, over, proposals, library, amplitude, tilt)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -256,6 +411,7 @@ def explain(traces: Floats, proposals: Proposals, library: Library, rules: Rules
     take_greedily(traces, proposals, library, rules)
     for _ in range(rules.polish):
         reconsider(traces, proposals, library, rules)
+        uncover(traces, proposals, library, rules)
         take_greedily(traces, proposals, library, rules)
 
 

@@ -1,0 +1,124 @@
+"""Units that are the sum of two neurons which fire together."""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+LOW, HIGH = 0.75, 1.25
+TURNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A unit, the two units that it is the sum of, and what to add to its positions for theirs."""
+
+    unit: int
+    parts: tuple[int, int]
+    lags: tuple[int, int]
+
+
+def sums_of_two(templates: Floats, channels: Ints, counts: Ints, parts: Ints, reach: int, most: float) -> list[Sum]:
+    """Find units whose mean waveform is the sum of the waveforms of two others.
+
+    Sorters that do not resolve overlaps make units of neighbours which often fire within a fraction of a millisecond: one for
+    each range of lags.
+
+    Parameters
+    ----------
+    templates, channels
+        (units, samples, channels of the unit) waveforms, and their channels, the strongest first.
+    counts
+        (units,), spikes of each. A part has more spikes than the sum: not all of its spikes coincide with the other part's.
+    parts
+        Units that may be parts.
+    reach
+        Largest lag of a part, in samples.
+    most
+        Share of a waveform's energy that may be left when both parts are subtracted, apart from its noise.
+    """
+    width = int(channels.max(initial=-1)) + 1
+    energies = np.maximum((templates**2).sum(axis=(1, 2)), 1e-3).astype(np.float32)
+    length = templates.shape[1]
+    found = []
+    for unit in range(len(templates)):
+        others = parts[(counts[parts] > counts[unit]) & (parts != unit)]
+        wide = np.zeros((length + 2 * reach, width), np.float32)
+        wide[reach : reach + length, channels[unit]] = templates[unit]
+        noise = length * channels.shape[1] / max(int(counts[unit]), 1)
+        a, b, lag_a, lag_b = _fit_two(wide, templates, channels, energies, others, reach)
+        if b >= 0 and float((wide**2).sum()) - noise < most * energies[unit]:
+            found.append(Sum(unit, (int(a), int(b)), (int(lag_a), int(lag_b))))
+    return found
+
+
+@numba.njit(cache=True)
+def _amplitude(wide: Floats, start: int, template: Floats, channels: Ints, energy: float) -> tuple[float, float]:
+    """Amplitude of a part, within its limits, and the energy that goes when it is subtracted."""
+    total = np.float32(0.0)
+    for sample in range(template.shape[0]):
+        row = wide[start + sample]
+        for index in range(len(channels)):
+            total += row[channels[index]] * template[sample, index]
+    amplitude = min(max(total / energy, LOW), HIGH)
+    return amplitude, amplitude * (2 * total - amplitude * energy)
+
+
+@numba.njit(cache=True)
+def _subtract(wide: Floats, start: int, template: Floats, channels: Ints, amplitude: float) -> None:
+    for sample in range(template.shape[0]):
+        for index in range(len(channels)):
+            wide[start + sample, channels[index]] -= amplitude * template[sample, index]
+
+
+@numba.njit(cache=True)
+def _best_part(
+    wide: Floats, templates: Floats, channels: Ints, energies: Floats, parts: Ints, without: int, reach: int
+) -> tuple[int, int, float]:
+    """Part that takes most energy away: unit, lag, amplitude; unit -1 where none does."""
+    strongest = 0
+    best, chosen, lag, amplitude = 0.0, -1, 0, 0.0
+    most = np.float32(-1.0)
+    for channel in range(wide.shape[1]):
+        energy = (wide[:, channel] ** 2).sum()
+        if energy > most:
+            most, strongest = energy, channel
+    for unit in parts:
+        if unit == without or not (channels[unit] == strongest).any():
+            continue
+        for start in range(2 * reach + 1):
+            found, taken = _amplitude(wide, start, templates[unit], channels[unit], energies[unit])
+            if taken > best:
+                best, chosen, lag, amplitude = taken, unit, start - reach, found
+    return chosen, lag, amplitude
+
+
+@numba.njit(cache=True)
+def _fit_two(
+    wide: Floats, templates: Floats, channels: Ints, energies: Floats, parts: Ints, reach: int
+) -> tuple[int, int, int, int]:
+    """Subtract the two parts that explain a waveform best, fitted in turns: both units, -1 where there is none, and both lags."""
+    first, lag, amplitude = _best_part(wide, templates, channels, energies, parts, -1, reach)
+    if first < 0:
+        return -1, -1, 0, 0
+    _subtract(wide, reach + lag, templates[first], channels[first], amplitude)
+    second, second_lag, second_amplitude = _best_part(wide, templates, channels, energies, parts, first, reach)
+    if second < 0:
+        return first, -1, lag, 0
+    _subtract(wide, reach + second_lag, templates[second], channels[second], second_amplitude)
+    units, lags, amplitudes = np.array([first, second]), np.array([lag, second_lag]), np.array([amplitude, second_amplitude])
+    for turn in range(2 * TURNS):
+        one = turn % 2
+        unit = units[one]
+        _subtract(wide, reach + lags[one], templates[unit], channels[unit], -amplitudes[one])
+        best = -np.inf
+        for start in range(2 * reach + 1):
+            found, taken = _amplitude(wide, start, templates[unit], channels[unit], energies[unit])
+            if taken > best:
+                best, lags[one], amplitudes[one] = taken, start - reach, found
+        _subtract(wide, reach + lags[one], templates[unit], channels[unit], amplitudes[one])
+    return units[0], units[1], lags[0], lags[1]

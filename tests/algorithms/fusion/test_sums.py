@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lussac.algorithms.fusion.candidates import prepare
+from lussac.algorithms.fusion.sums import Sum, sums_of_two
+
+LENGTH, REACH = 20, 6
+few = settings(max_examples=15, deadline=None)
+
+
+def shape(width, place, seed):
+    """A smooth waveform on four channels, largest at one of them."""
+    time = np.arange(-7, LENGTH - 7)[:, None]
+    channels = np.exp(-((np.arange(4) - place) ** 2) / (0.5 + 0.2 * seed))
+    return (30 * -np.exp(-(time**2) / width) * channels).astype(np.float32)
+
+
+def shifted(waveform, lag):
+    out = np.zeros_like(waveform)
+    if lag >= 0:
+        out[lag:] = waveform[: LENGTH - lag]
+    else:
+        out[:lag] = waveform[-lag:]
+    return out
+
+
+def found(units, counts, parts=None, most=0.06):
+    templates = np.stack(units)
+    channels = np.tile(np.arange(4), (len(units), 1))
+    whole = np.arange(len(units)) if parts is None else np.array(parts, np.int64)
+    return sums_of_two(templates, channels, np.array(counts), whole, REACH, most)
+
+
+@few
+@given(st.integers(-5, 5), st.floats(0.85, 1.15), st.floats(2, 6))
+def test_a_sum_is_found_with_its_parts_and_lags(lag, amplitude, width):
+    a, b = shape(width, 1, 1), shape(width + 5, 2, 2)
+    both = a + amplitude * shifted(b, lag)
+    (one,) = found([a, b, both], [900, 800, 40])
+    assert one.unit == 2
+    where = dict(zip(one.parts, one.lags, strict=True))
+    assert set(where) == {0, 1}
+    assert abs(where[0]) <= 1
+    assert abs(where[1] - lag) <= 1
+
+
+def test_a_unit_of_its_own_is_no_sum():
+    assert found([shape(4, 0, 1), shape(9, 3, 1), -shape(5, 1, 1)], [900, 800, 40]) == []
+
+
+def test_a_louder_unit_is_no_sum():
+    assert found([shape(4, 1, 1), shape(9, 2, 1), 1.5 * shape(4, 1, 1)], [900, 800, 40]) == []
+
+
+@pytest.mark.parametrize(("counts", "parts"), [([30, 800, 40], None), ([900, 800, 40], [0]), ([900, 800, 40], [])])
+def test_parts_must_be_units_with_more_spikes(counts, parts):
+    a, b = shape(4, 1, 1), shape(9, 2, 2)
+    assert found([a, b, a + shifted(b, 3)], counts, parts) == []
+
+
+def test_parts_far_away_are_not_tried():
+    a, b, c = (np.zeros((LENGTH, 8), np.float32) for _ in range(3))
+    a[:, :2], b[:, 6:], c[:, :2] = shape(4, 0, 1)[:, :2], shape(4, 3, 1)[:, 2:], shape(9, 1, 1)[:, :2]
+    channels = np.array([[0, 1], [6, 7], [0, 1]])
+    templates = np.stack([a[:, :2], b[:, 6:], c[:, :2]])
+    assert sums_of_two(templates, channels, np.array([900, 800, 40]), np.arange(3), REACH, 0.5) == []
+
+
+def test_no_units():
+    assert sums_of_two(np.zeros((0, LENGTH, 4), np.float32), np.zeros((0, 4), np.int64), np.zeros(0), np.arange(0), 3, 0.1) == []
+
+
+def test_a_sum_proposes_its_spikes_to_both_parts(make):
+    from tests.algorithms.fusion.conftest import waveforms
+
+    rng = np.random.default_rng(8)
+    first = np.sort(rng.choice(np.arange(100, 39_000, 40), 200, replace=False))
+    together = first[::4]
+    second = np.sort(np.concatenate([together + 5, rng.choice(np.arange(120, 39_000, 40), 120, replace=False)]))
+    second = second[np.concatenate([[True], np.diff(second) > 30])]
+    world = make(waveforms(), [first, second])
+    with_second = np.array([sample for sample in together if sample + 5 in set(second.tolist())])
+    alone = [np.setdiff1d(first, with_second), np.setdiff1d(second, with_second + 5)]
+    candidates = prepare(world.source, world.chunks, [*alone, with_second], [0, 0, 0], world.settings)
+    assert candidates.origins.tolist() == [0, 1, 2, 2]
+    assert candidates.chosen.tolist() == [True, True, False, False]
+    offsets = [int(np.median(candidates.trains[unit] - with_second)) for unit in (2, 3)]
+    assert sorted(offsets) == pytest.approx([0, 5], abs=1)
+    assert Sum(0, (1, 2), (0, 1)) == Sum(0, (1, 2), (0, 1))
