@@ -11,8 +11,11 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 TURNS = 3
+"""How often each of two spikes that overlap is fitted again."""
 SMALLEST_AMPLITUDE = 0.1
+"""What is left of a spike where a louder one took most of it away: it is tried whether it is larger once both are fitted."""
 MISFIT = 0.01
+"""Share of what one spike explains that two must explain beyond it: no template is exact, and two always fit better than one."""
 
 
 class Library(NamedTuple):
@@ -269,7 +272,9 @@ def _refit(traces: Floats, index: int, proposals: Proposals, library: Library, r
 
 
 @numba.njit(cache=True, nogil=True)
-def _take_both(traces: Floats, first: int, second: int, least: float, proposals: Proposals, library: Library, rules: Rules) -> bool:
+def _take_both(
+    traces: Floats, first: int, second: int, least: float, proposals: Proposals, library: Library, rules: Rules
+) -> bool:
     """Take two spikes, fitted in turns, if together they explain more than `least`; tell whether.
 
     Where templates overlap, the first one fitted takes part of what the other one explains, so that the second seems too small to
@@ -279,7 +284,7 @@ def _take_both(traces: Floats, first: int, second: int, least: float, proposals:
     for turn in range(TURNS):
         last = turn == TURNS - 1
         for index in (first, second):
-            low = library.lows[units[index]] if last else min(SMALLEST_AMPLITUDE, library.lows[units[index]])
+            low = min(np.inf if last else SMALLEST_AMPLITUDE, library.lows[units[index]])
             if not _refit(traces, index, proposals, library, rules, low):
                 for other in (first, second):
                     if proposals.amplitudes[other] > 0:
@@ -297,7 +302,7 @@ def _take_both(traces: Floats, first: int, second: int, least: float, proposals:
 
 @numba.njit(cache=True, nogil=True)
 def _best_near(
-    traces: Floats, index: int, reach: int, without: int, proposals: Proposals, library: Library, rules: Rules, free: bool
+    traces: Floats, index: int, reach: int, without: int, proposals: Proposals, library: Library, rules: Rules, enough: float
 ) -> tuple[float, int, int, float]:
     """Best proposal that is not taken within `reach` of another one: gain, index, shift, amplitude.
 
@@ -305,8 +310,8 @@ def _best_near(
     ----------
     without
         Unit that is not looked for; -1: any is.
-    free
-        Whether an amplitude may be lower than the unit's are.
+    enough
+        Amplitude that is enough, even if those of the unit are larger.
     """
     starts, units = proposals.starts, proposals.units
     best, chosen, chosen_shift, chosen_amplitude = rules.threshold, -1, 0, 0.0
@@ -315,8 +320,7 @@ def _best_near(
         other -= 1
     while other < len(starts) and starts[other] <= starts[index] + reach:
         if proposals.amplitudes[other] == 0 and units[other] != without and not _blocked(other, proposals, rules.dead):
-            low = library.lows[units[other]]
-            low = min(SMALLEST_AMPLITUDE, low) if free else low
+            low = min(enough, library.lows[units[other]])
             gain, shift, amplitude = best_shift(traces, starts[other], units[other], rules.jitter, library, low)
             if gain > best:
                 best, chosen, chosen_shift, chosen_amplitude = gain, other, shift, amplitude
@@ -328,11 +332,11 @@ def _best_near(
 def _take_two_for(traces: Floats, index: int, least: float, proposals: Proposals, library: Library, rules: Rules) -> bool:
     """Take two spikes of other units in place of one that was put back, if they explain more than `least`; tell whether."""
     unit, reach = proposals.units[index], 2 * rules.dead
-    gain, first, shift, amplitude = _best_near(traces, index, reach, unit, proposals, library, rules, True)
+    gain, first, shift, amplitude = _best_near(traces, index, reach, unit, proposals, library, rules, SMALLEST_AMPLITUDE)
     if first < 0:
         return False
     _take(traces, first, proposals, library, gain, shift, amplitude)
-    _, second, _, _ = _best_near(traces, index, reach, unit, proposals, library, rules, True)
+    _, second, _, _ = _best_near(traces, index, reach, unit, proposals, library, rules, SMALLEST_AMPLITUDE)
     _put(traces, first, proposals, library, 0.0, 0.0)
     return second >= 0 and _take_both(traces, first, second, least, proposals, library, rules)
 
@@ -349,8 +353,8 @@ def reconsider(traces: Floats, proposals: Proposals, library: Library, rules: Ru
             continue
         _put(traces, index, proposals, library, 0.0, 0.0)
         tilt = 0.0
-        gain, chosen, shift, amplitude = _best_near(traces, index, rules.dead // 2, -1, proposals, library, rules, False)
-        least = 0.0
+        gain, chosen, shift, amplitude = _best_near(traces, index, rules.dead // 2, -1, proposals, library, rules, np.inf)
+        least = rules.threshold
         if chosen >= 0:
             _take(traces, chosen, proposals, library, gain, shift, amplitude)
             tilt = proposals.tilts[chosen]

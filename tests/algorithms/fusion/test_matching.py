@@ -6,7 +6,7 @@ from scipy.optimize import minimize_scalar
 
 from lussac.algorithms.fusion.learning import amplitude_limits, halves_of, nearness, noise_gain, overall, relearn, spreads
 from lussac.algorithms.fusion.matching import Found, Model, Sums, match
-from lussac.algorithms.fusion.pursuit import Proposals, Rules, explain, gain_of, library_of, reconsider
+from lussac.algorithms.fusion.pursuit import Proposals, Rules, explain, gain_of, library_of, reconsider, take_greedily, uncover
 from lussac.algorithms.fusion.residuals import mean_residuals, projections, remove, residuals
 from lussac.algorithms.fusion.source import cut
 from lussac.algorithms.fusion.trains import Flat, InTime
@@ -82,6 +82,82 @@ def test_a_spike_is_dropped_where_nothing_explains_the_place(world):
     reconsider(traces, tried, model_of(world.waveforms).library(0), RULES)
     assert tried.amplitudes.tolist() == [0]
     assert np.abs(traces).max() == pytest.approx(0, abs=1e-5)
+
+
+def hidden(world, small=1, loud=4.0, lag=1):
+    """A small spike under a loud one that looks much like it, and the library of both."""
+    both = np.stack([loud * world.waveforms[0], world.waveforms[small]])
+    traces = np.zeros((100, 4), np.float32)
+    traces[40:60] += both[0]
+    traces[40 + lag : 60 + lag] += both[1]
+    return traces, model_of(both, low=0.8).library(0)
+
+
+def test_a_spike_hidden_by_a_louder_one_is_uncovered(world):
+    traces, library = hidden(world)
+    tried = Proposals.at(np.array([40, 41]), np.array([0, 1]))
+    take_greedily(traces, tried, library, RULES)
+    assert (tried.amplitudes > 0).tolist() == [True, False]
+    uncover(traces, tried, library, RULES)
+    assert tried.amplitudes == pytest.approx([1, 1], abs=0.1)
+
+
+def test_nothing_is_uncovered_that_is_not_there(world):
+    both = np.stack([4 * world.waveforms[0], world.waveforms[1]])
+    traces = np.zeros((100, 4), np.float32)
+    traces[40:60] += 1.1 * both[0]
+    left = traces.copy()
+    tried = Proposals.at(np.array([40, 41, 70]), np.array([0, 1, 1]))
+    library = model_of(both, low=0.8).library(0)
+    explain(traces, tried, library, RULES)
+    assert (tried.amplitudes > 0).tolist() == [True, False, False]
+    remove(left, tried.starts[:1] + tried.shifts[:1], tried.units[:1], tried.amplitudes[:1], tried.tilts[:1], library)
+    assert traces == pytest.approx(left, abs=1e-3)
+
+
+def test_two_neurons_take_the_place_of_their_sum(world):
+    """The sum explains its own place best of all single units; the two neurons explain it better where their lag differs."""
+    parts = 3 * world.waveforms[[0, 2]]
+    total = parts[0].copy()
+    total[2:] += parts[1][:-2]
+    library = model_of(np.stack([*parts, total])).library(0)
+    traces = np.zeros((120, 4), np.float32)
+    traces[40:60] += parts[0]
+    traces[46:66] += parts[1]
+    tried = Proposals.at(np.array([40, 40, 46]), np.array([2, 0, 1]))
+    take = Proposals.at(np.array([40]), np.array([2]))
+    explain(traces.copy(), take, library, RULES)
+    assert take.amplitudes[0] > 0
+    tried.amplitudes[0] = take.amplitudes[0]
+    remove(traces, tried.starts[:1], tried.units[:1], tried.amplitudes[:1], tried.tilts[:1], library)
+    reconsider(traces, tried, library, RULES)
+    assert (tried.amplitudes > 0.9).tolist() == [False, True, True]
+    assert np.abs(traces).max() < 0.5
+
+
+def test_a_neuron_stays_where_two_others_explain_it_less(world):
+    library = model_of(np.stack([*(3 * world.waveforms), 3 * world.waveforms[0] + 0.3 * world.waveforms[2]])).library(0)
+    traces = np.zeros((100, 4), np.float32)
+    traces[40:60] += 3 * world.waveforms[0] + 0.3 * world.waveforms[2]
+    tried = Proposals.at(np.array([40, 40, 40, 40]), np.array([3, 0, 1, 2]))
+    explain(traces, tried, library, RULES)
+    assert (tried.amplitudes > 0).tolist() == [True, False, False, False]
+
+
+@few
+@given(st.lists(st.tuples(st.integers(20, 160), st.integers(0, 2)), max_size=12), st.integers(0, 99))
+def test_the_residual_is_the_traces_less_the_spikes_taken(world, places, seed):
+    rng = np.random.default_rng(seed)
+    traces = rng.standard_normal((220, 4)).astype(np.float32)
+    for start, unit in places[::2]:
+        traces[start : start + 20] += world.waveforms[unit] * rng.uniform(0.6, 1.3)
+    expected = traces.copy()
+    places = sorted(set(places))
+    tried = Proposals.at(np.array([start for start, _ in places], np.int64), np.array([unit for _, unit in places], np.int64))
+    library = model_of(world.waveforms, stiffness=30.0).library(0)
+    explain(traces, tried, library, RULES)
+    remove(expected, tried.starts + tried.shifts, tried.units, tried.amplitudes, tried.tilts, library)
+    assert traces == pytest.approx(expected, abs=1e-2)
 
 
 def test_spikes_beyond_the_traces_stay(world):

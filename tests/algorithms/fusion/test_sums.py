@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lussac.algorithms.fusion.candidates import prepare
-from lussac.algorithms.fusion.sums import Sum, sums_of_two
+from lussac.algorithms.fusion.sums import sums_of_two
 
 LENGTH, REACH = 20, 6
 few = settings(max_examples=15, deadline=None)
@@ -72,15 +72,13 @@ def test_no_units():
     assert sums_of_two(np.zeros((0, LENGTH, 4), np.float32), np.zeros((0, 4), np.int64), np.zeros(0), np.arange(0), 3, 0.1) == []
 
 
-def test_a_sum_proposes_its_spikes_to_both_parts(make):
-    from tests.algorithms.fusion.conftest import waveforms
-
+def test_a_sum_proposes_its_spikes_to_both_parts(make, world):
     rng = np.random.default_rng(8)
     first = np.sort(rng.choice(np.arange(100, 39_000, 40), 200, replace=False))
     together = first[::4]
     second = np.sort(np.concatenate([together + 5, rng.choice(np.arange(120, 39_000, 40), 120, replace=False)]))
     second = second[np.concatenate([[True], np.diff(second) > 30])]
-    world = make(waveforms(), [first, second])
+    world = make(world.waveforms, [first, second])
     with_second = np.array([sample for sample in together if sample + 5 in set(second.tolist())])
     alone = [np.setdiff1d(first, with_second), np.setdiff1d(second, with_second + 5)]
     candidates = prepare(world.source, world.chunks, [*alone, with_second], [0, 0, 0], world.settings)
@@ -88,4 +86,3 @@ def test_a_sum_proposes_its_spikes_to_both_parts(make):
     assert candidates.chosen.tolist() == [True, True, False, False]
     offsets = [int(np.median(candidates.trains[unit] - with_second)) for unit in (2, 3)]
     assert sorted(offsets) == pytest.approx([0, 5], abs=1)
-    assert Sum(0, (1, 2), (0, 1)) == Sum(0, (1, 2), (0, 1))
