@@ -88,9 +88,7 @@ def prepare(
     each = Measured(flat, amplitude, energies, np.maximum(cosines, cosines.T))
     everything = np.arange(len(flat))
     chosen = np.flatnonzero(select(each, everything, window, settings))
-    sums = sums_of_two(
-        templates, waveforms.channels, flat.counts, chosen, source.samples(settings.overlap), settings.unexplained
-    )
+    sums = sums_of_two(templates, waveforms.channels, flat.counts, chosen, source.samples(settings.overlap), settings.unexplained)
     single = np.setdiff1d(everything, [one.unit for one in sums])
     all_ = Candidates(
         flat, shifts, np.asarray(analyses, np.int64), everything, templates, waveforms.channels, waveforms.before,

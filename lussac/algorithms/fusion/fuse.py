@@ -37,8 +37,9 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
     for _ in range(settings.rounds):
         parts = members(candidates, state.used, state.trains(), window, max_lag, settings)
         model, trains = split(
-            source, chunks, state, candidates.trains, parts, window, one=settings.one, two=settings.two, least=settings.part
-        )
+            source, chunks, state, candidates.trains, parts, window, one=settings.one, two=settings.two, least=settings.part,
+            most_hidden=settings.hidden, reach=source.samples(settings.overlap),
+        )  # fmt: skip
         grown = len(model) > len(state.used)
         if grown:
             state = refined(model, trains)

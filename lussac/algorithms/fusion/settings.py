@@ -33,7 +33,7 @@ class Settings:
     shared
         Share of the smaller train's spikes that a candidate must have in common with a unit to propose its other spikes.
     overlap
-        Largest distance of two neurons' spikes whose sum sorters take for a unit.
+        Largest distance of two neurons' spikes that sorters take for one.
     unexplained
         Share of a mean waveform's energy that may be left, apart from its noise, where it is the sum of two others. On generated
         recordings it was mostly below 0.03 for such sums, and above 0.07 for neurons.
@@ -45,6 +45,9 @@ class Settings:
     two
         Distance of two groups of single spikes, in standard deviations, that shows two neurons: a fortieth would be mistaken. On
         generated recordings it was mostly below 3.5 where overlaps were not resolved, and above 5 where a unit held two neurons.
+    hidden
+        Share of the difference of two groups of a unit's spikes that may be another unit's waveform: more, and the groups are
+        spikes with and without one of that unit's beside them.
     together
         Units that are active at the same time less often than this share of chance take turns.
     turn
@@ -83,6 +86,7 @@ class Settings:
     evidence: float = 10.0
     one: float = 2.0
     two: float = 4.0
+    hidden: float = 0.5
     together: float = 0.5
     turn: float = 5.0
     meeting: int = 40

@@ -11,10 +11,12 @@ from lussac.algorithms.fusion.fuse import AGREES, fuse, settle
 from lussac.algorithms.fusion.joins import Contrast, contrasts_of, difference, grouped, join, joined
 from lussac.algorithms.fusion.meetings import gaps_to, nearest
 from lussac.algorithms.fusion.refinement import first_model, refine
-from lussac.algorithms.fusion.splits import across, distance, separation, split
+from lussac.algorithms.fusion.splits import across, distance, hidden_share, separation, split
 from lussac.algorithms.fusion.trains import Flat
 
 from .conftest import AFTER, BEFORE, source_of, waveforms
+
+LIMITS = {"one": 2.0, "two": 4.0, "least": 0.1, "most_hidden": 0.5, "reach": 6}
 
 
 def analyses_of(world, seed=0):
@@ -78,7 +80,7 @@ def test_a_merged_unit_is_split_by_the_candidate_inside_it(world):
     merged = np.unique(np.concatenate(world.trains[:2]))
     candidates, state = refined(world, [merged, world.trains[0]], [0, 1], [0])
     parts = [[(0, 0), (1, 0)]]
-    model, trains = split(world.source, world.chunks, state, candidates.trains, parts, 4, one=2.0, two=4.0, least=0.1)
+    model, trains = split(world.source, world.chunks, state, candidates.trains, parts, 4, **LIMITS)
     assert len(model) == len(trains) == 2
     assert max(agreement(trains[1], train) for train in world.trains[:2]) > 0.8
     assert sum(trains.counts) == len(state.found.samples)
@@ -92,8 +94,40 @@ def test_a_unit_of_one_neuron_is_not_split(world, make):
     half = trains[2][rng.random(100) < 0.5]
     candidates, state = refined(world, [trains[2], half], [0, 1], [0])
     for parts in ([[(0, 0), (1, 0)]], [[]]):
-        model, _ = split(world.source, world.chunks, state, candidates.trains, parts, 4, one=2.0, two=4.0, least=0.1)
+        model, _ = split(world.source, world.chunks, state, candidates.trains, parts, 4, **LIMITS)
         assert len(model) == 1
+
+
+def test_spikes_beside_which_another_unit_fires_unseen_are_not_split_off(world, make):
+    rng = np.random.default_rng(4)
+    first = np.arange(100, 39_900, 200) + rng.integers(-30, 30, 199)
+    beside = first[rng.random(199) < 0.4]
+    alone = np.setdiff1d(np.arange(200, 39_900, 400), first)
+    world = make(world.waveforms, [first, np.sort(np.concatenate([beside + 3, alone]))])
+    _, state = refined(world, [first, alone], [0, 1], [0, 1])
+    sizes, parts, inside = state.counts.tolist(), [[(0, 0)], []], Flat.of([beside])
+    split_off, _ = split(world.source, world.chunks, state, inside, parts, 4, **{**LIMITS, "most_hidden": 1.0})
+    kept, trains = split(world.source, world.chunks, state, inside, parts, 4, **LIMITS)
+    assert len(split_off) == 3
+    assert len(kept) == 2
+    assert trains.counts.tolist() == sizes
+
+
+def test_what_another_unit_explains_of_a_difference(world):
+    templates = world.waveforms
+    channels = np.tile(np.arange(4), (3, 1))
+    moved = np.zeros_like(templates[2])
+    moved[3:] = 0.7 * templates[2][:-3]
+    noise = np.random.default_rng(0).standard_normal((1, 20, 4)).astype(np.float32)
+    shares = [
+        hidden_share(across(difference, templates[0])[0], 0, templates, channels, 5)
+        for difference in (moved[None], -moved[None], noise)
+    ]
+    assert shares[:2] == pytest.approx([1, 1], abs=1e-3)
+    assert shares[2] < 0.3
+    assert hidden_share(3 * across(moved[None], templates[0])[0], 0, templates, channels, 5) < 0.9
+    elsewhere = np.concatenate([channels[:1], channels[1:] + 10])
+    assert hidden_share(across(moved[None], templates[0])[0], 0, templates, elsewhere, 5) == 0
 
 
 def test_halves_of_a_neuron_are_joined(world):
