@@ -14,6 +14,8 @@ TURNS = 3
 """How often each of two spikes that overlap is fitted again."""
 SMALLEST_AMPLITUDE = 0.1
 """What is left of a spike where a louder one took most of it away: it is tried whether it is larger once both are fitted."""
+LEAST_IN_MIDDLE = 0.2
+"""Share of the smallest amplitude of a spike that must show at the proposed position; a sample or two beside, most of it does."""
 MISFIT = 0.01
 """Share of what one spike explains that two must explain beyond it: no template is exact, and two always fit better than one."""
 
@@ -166,11 +168,17 @@ def gain_of(projection: float, energy: float, stiffness: float, low: float, high
 
 @numba.njit(cache=True, nogil=True)
 def best_shift(traces: Floats, start: int, unit: int, jitter: int, library: Library, low: float) -> tuple[float, int, float]:
-    """Best gain of a spike of at least an amplitude over small shifts: gain, shift, amplitude."""
+    """Best gain of a spike of at least an amplitude over small shifts: gain, shift, amplitude.
+
+    Where next to nothing of the spike is at the middle, the shifts are not tried.
+    """
     best, shift, amplitude = -np.inf, 0, 0.0
     channels, width = library.channels[unit], library.widths[unit]
+    middle = _dot(traces, start, library.templates[unit], channels, width)
+    if middle < LEAST_IN_MIDDLE * low * library.energies[unit]:
+        return best, shift, amplitude
     for step in range(-jitter, jitter + 1):
-        projection = _dot(traces, start + step, library.templates[unit], channels, width)
+        projection = middle if step == 0 else _dot(traces, start + step, library.templates[unit], channels, width)
         found, gain = gain_of(projection, library.energies[unit], library.stiffness[unit], low, library.highs[unit])
         if gain > best:
             best, shift, amplitude = gain, step, found
@@ -342,6 +350,20 @@ def _take_two_for(traces: Floats, index: int, least: float, proposals: Proposals
 
 
 @numba.njit(cache=True, nogil=True)
+def _left(traces: Floats, index: int, proposals: Proposals, library: Library) -> float:
+    """Energy of the traces at a spike that noise does not explain: less twice the standard deviation of white noise's."""
+    start, unit = proposals.starts[index] + proposals.shifts[index], proposals.units[index]
+    length, width = library.templates.shape[1], library.widths[unit]
+    total = np.float32(0.0)
+    for sample in range(length):
+        row = traces[start + sample]
+        for channel in range(width):
+            total += row[library.channels[unit, channel]] ** 2
+    size = length * width
+    return float(total) - size - 2 * np.sqrt(2.0 * size)
+
+
+@numba.njit(cache=True, nogil=True)
 def reconsider(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
     """Put every spike back, and take what explains the place best now that all others are known.
 
@@ -352,17 +374,18 @@ def reconsider(traces: Floats, proposals: Proposals, library: Library, rules: Ru
         if proposals.amplitudes[index] == 0:
             continue
         _put(traces, index, proposals, library, 0.0, 0.0)
-        tilt = 0.0
         gain, chosen, shift, amplitude = _best_near(traces, index, rules.dead // 2, -1, proposals, library, rules, np.inf)
-        least = rules.threshold
-        if chosen >= 0:
-            _take(traces, chosen, proposals, library, gain, shift, amplitude)
+        if chosen < 0:
+            _take_two_for(traces, index, 2 * rules.threshold, proposals, library, rules)
+            continue
+        _take(traces, chosen, proposals, library, gain, shift, amplitude)
+        least = rules.threshold + MISFIT * gain
+        if _left(traces, chosen, proposals, library) > least:
             tilt = proposals.tilts[chosen]
-            least = (1 + MISFIT) * _put_back(traces, chosen, proposals, library)
-        if not _take_two_for(traces, index, least + rules.threshold, proposals, library, rules) and chosen >= 0:
-            proposals.shifts[chosen] = shift
-            proposals.gains[chosen] = gain
-            _put(traces, chosen, proposals, library, amplitude, tilt)
+            least += _put_back(traces, chosen, proposals, library)
+            if not _take_two_for(traces, index, least, proposals, library, rules):
+                proposals.shifts[chosen], proposals.gains[chosen] = shift, gain
+                _put(traces, chosen, proposals, library, amplitude, tilt)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -42,7 +42,7 @@ def sums_of_two(templates: Floats, channels: Ints, counts: Ints, parts: Ints, re
         Share of a waveform's energy that may be left when both parts are subtracted, apart from its noise.
     """
     width = int(channels.max(initial=-1)) + 1
-    energies = np.maximum((templates**2).sum(axis=(1, 2)), 1e-3).astype(np.float32)
+    energies: Floats = np.maximum((templates**2).sum(axis=(1, 2)), 1e-3).astype(np.float32)
     length = templates.shape[1]
     found = []
     for unit in range(len(templates)):
@@ -64,8 +64,9 @@ def _amplitude(wide: Floats, start: int, template: Floats, channels: Ints, energ
         row = wide[start + sample]
         for index in range(len(channels)):
             total += row[channels[index]] * template[sample, index]
-    amplitude = min(max(total / energy, LOW), HIGH)
-    return amplitude, amplitude * (2 * total - amplitude * energy)
+    projection = float(total)
+    amplitude = min(max(projection / energy, LOW), HIGH)
+    return amplitude, amplitude * (2 * projection - amplitude * energy)
 
 
 @numba.njit(cache=True)
