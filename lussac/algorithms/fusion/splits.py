@@ -122,8 +122,8 @@ def split(
     two
         Distance of the single spikes that shows two neurons, in standard deviations.
     most_hidden, reach
-        Share of the difference that another unit's waveform may explain, at a lag of at most `reach` samples: beyond that, some
-        of the spikes have one of the other unit's beside them which was not found, and all are one neuron's.
+        Share of the difference of the groups' waveforms that another unit's may explain, at a lag of at most `reach` samples:
+        beyond that, some of the spikes have one of the other unit's beside them which was not found, and all are one neuron's.
 
     Returns
     -------
@@ -145,23 +145,34 @@ def split(
     spikes, groups = _members(state.found.units, tests)
     values = projections(source, chunks, state.found, state.used, spikes, groups // 2, axes[far][:, ::-1])
     distances = np.array([distance(values[groups // 2 == i], test.inside) for i, test in enumerate(tests)])
+    weights = (counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)).astype(np.float32)
+    left = np.einsum("tgh,tghsc->tgsc", weights, means)
     for i in np.flatnonzero(distances > two):
-        difference = axes[far[i]].mean(axis=0)
-        if hidden_share(difference, tests[i].unit, templates, state.used.channels, reach) > most_hidden:
+        apart = left[i, 1] - left[i, 0] + fitted_apart(state, tests[i], templates[tests[i].unit])
+        if share_of_another(apart, tests[i].unit, templates, state.used.channels, reach) > most_hidden:
             distances[i] = 0.0
     best = [int(np.argmax(np.where(units_of(tests) == unit, distances, -np.inf))) for unit in np.unique(units_of(tests))]
-    weights = (counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)).astype(np.float32)
     chosen = [test for test in best if distances[test] > two]
-    return _divided(state.used, trains, tests, chosen, np.einsum("tgh,tghsc->tgsc", weights, means))
+    return _divided(state.used, trains, tests, chosen, left)
 
 
-def hidden_share(difference: Floats, unit: int, templates: Floats, channels: Ints, reach: int) -> float:
+def fitted_apart(state: State, test: Test, template: Floats) -> Floats:
+    """Return what was subtracted at the spikes inside of a candidate on average, less what was at the others."""
+    own = state.found.units == test.unit
+    amplitude, tilt = (
+        values[own][test.inside].mean() - values[own][~test.inside].mean() for values in (state.found.fitted, state.found.tilts)
+    )
+    return np.asarray(amplitude * template + tilt * slope_of(template), dtype=np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def share_of_another(difference: Floats, unit: int, templates: Floats, channels: Ints, reach: int) -> float:
     """Share of what two groups of a unit's spikes differ by that is the waveform of another unit, at its best lag.
 
     Parameters
     ----------
     difference
-        (samples, channels of the unit), without what a change of amplitude or a shift in time would be.
+        (samples, channels of the unit).
     unit
         The unit.
     templates, channels
@@ -169,13 +180,6 @@ def hidden_share(difference: Floats, unit: int, templates: Floats, channels: Int
     reach
         Largest lag, in samples.
     """
-    flat = np.stack([templates[unit].ravel(), slope_of(templates[unit]).ravel()], axis=1).astype(np.float64)
-    axes = np.linalg.qr(flat)[0].T.reshape(2, *difference.shape).astype(np.float32)
-    return float(_best_share(difference, axes, unit, templates, channels, reach))
-
-
-@numba.njit(cache=True, nogil=True)
-def _best_share(difference: Floats, axes: Floats, unit: int, templates: Floats, channels: Ints, reach: int) -> float:
     own, length = channels[unit], templates.shape[1]
     total = max((difference**2).sum(), 1e-9)
     best = 0.0
@@ -183,7 +187,7 @@ def _best_share(difference: Floats, axes: Floats, unit: int, templates: Floats, 
         if other == unit or not (own == channels[other, 0]).any():
             continue
         for lag in range(-reach, reach + 1):
-            along, energy, first, second = 0.0, 0.0, 0.0, 0.0
+            along, energy = 0.0, 1e-9
             for index in range(len(own)):
                 for channel in range(len(own)):
                     if channels[other, channel] != own[index]:
@@ -192,11 +196,8 @@ def _best_share(difference: Floats, axes: Floats, unit: int, templates: Floats, 
                         value = templates[other, sample - lag, channel]
                         along += value * difference[sample, index]
                         energy += value * value
-                        first += value * axes[0, sample, index]
-                        second += value * axes[1, sample, index]
-            across_energy = energy - first**2 - second**2
-            if across_energy > 1e-6 and LEAST_HIDDEN * across_energy < abs(along) < MOST_HIDDEN * across_energy:
-                best = max(best, along**2 / (across_energy * total))
+            if LEAST_HIDDEN * energy < abs(along) < MOST_HIDDEN * energy:
+                best = max(best, along**2 / (energy * total))
     return best
 
 

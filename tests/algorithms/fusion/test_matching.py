@@ -115,6 +115,32 @@ def test_nothing_is_uncovered_that_is_not_there(world):
     assert traces == pytest.approx(left, abs=1e-3)
 
 
+def test_a_loud_spike_must_leave_more_than_its_template_may_be_wrong_by(world):
+    traces, _ = hidden(world, loud=60.0)
+    both = np.stack([60 * world.waveforms[0], world.waveforms[1]])
+    library = model_of(both, low=0.05).library(0)
+    tried = Proposals.at(np.array([40]), np.array([0]))
+    take_greedily(traces, tried, library, RULES)
+    tried = Proposals(*(np.append(values, 0).astype(values.dtype) for values in tried))
+    tried.starts[1], tried.units[1] = 41, 1
+    before = [values.copy() for values in (traces, tried.amplitudes, tried.tilts, tried.shifts[:1], tried.gains[:1])]
+    traces[41:61] += both[1]
+    uncover(traces, tried, library, RULES)
+    traces[41:61] -= both[1]
+    for old, new in zip(before, (traces, tried.amplitudes, tried.tilts, tried.shifts[:1], tried.gains[:1]), strict=True):
+        assert new == pytest.approx(old, abs=1e-2)
+
+
+def test_the_loudest_of_several_spikes_makes_room(world):
+    both = np.stack([4 * world.waveforms[0], world.waveforms[1], 1.5 * world.waveforms[2]])
+    traces = np.zeros((120, 4), np.float32)
+    for start, unit in ((40, 0), (41, 1), (47, 2)):
+        traces[start : start + 20] += both[unit]
+    tried = Proposals.at(np.array([40, 41, 47]), np.array([0, 1, 2]))
+    explain(traces, tried, model_of(both, low=0.7).library(0), RULES)
+    assert tried.amplitudes == pytest.approx([1, 1, 1], abs=0.15)
+
+
 def test_two_neurons_take_the_place_of_their_sum(world):
     """The sum explains its own place best of all single units; the two neurons explain it better where their lag differs."""
     parts = 3 * world.waveforms[[0, 2]]

@@ -11,7 +11,7 @@ from lussac.algorithms.fusion.fuse import AGREES, fuse, settle
 from lussac.algorithms.fusion.joins import Contrast, contrasts_of, difference, grouped, join, joined
 from lussac.algorithms.fusion.meetings import gaps_to, nearest
 from lussac.algorithms.fusion.refinement import first_model, refine
-from lussac.algorithms.fusion.splits import across, distance, hidden_share, separation, split
+from lussac.algorithms.fusion.splits import across, distance, separation, share_of_another, split
 from lussac.algorithms.fusion.trains import Flat
 
 from .conftest import AFTER, BEFORE, source_of, waveforms
@@ -118,16 +118,14 @@ def test_what_another_unit_explains_of_a_difference(world):
     channels = np.tile(np.arange(4), (3, 1))
     moved = np.zeros_like(templates[2])
     moved[3:] = 0.7 * templates[2][:-3]
-    noise = np.random.default_rng(0).standard_normal((1, 20, 4)).astype(np.float32)
-    shares = [
-        hidden_share(across(difference, templates[0])[0], 0, templates, channels, 5)
-        for difference in (moved[None], -moved[None], noise)
-    ]
+    noise = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
+    shares = [share_of_another(difference, 0, templates, channels, 5) for difference in (moved, -moved, noise)]
     assert shares[:2] == pytest.approx([1, 1], abs=1e-3)
     assert shares[2] < 0.3
-    assert hidden_share(3 * across(moved[None], templates[0])[0], 0, templates, channels, 5) < 0.9
+    assert share_of_another(3 * moved, 0, templates, channels, 5) < 0.9
+    assert share_of_another(templates[2] - templates[1], 0, templates, channels, 5) < 0.9
     elsewhere = np.concatenate([channels[:1], channels[1:] + 10])
-    assert hidden_share(across(moved[None], templates[0])[0], 0, templates, elsewhere, 5) == 0
+    assert share_of_another(moved, 0, templates, elsewhere, 5) == 0
 
 
 def test_halves_of_a_neuron_are_joined(world):
