@@ -126,6 +126,10 @@ benchmark-service: setup ## measure what the service image costs, and write docs
 	$(BIN)/python benchmarks/service.py artefacts/benchmark --build
 	$(BIN)/python benchmarks/service.py artefacts/benchmark --table
 
+.PHONY: benchmark-containers
+benchmark-containers: setup ## what docker and apptainer cost a sorter; needs the engines and ../shared
+	$(BIN)/python benchmarks/containers.py artefacts/containers
+
 .PHONY: testbed
 testbed: ## start docker and apptainer for the tests, as root on Debian: eval "$$(make -s testbed)"
 	@containers/testbed/up.sh

@@ -74,6 +74,8 @@ def examine(folder: Path, images: Mapping[str, str], packages: Mapping[str, str]
         facts = engine.describe()
         described = ", ".join(f"{key} {value}" for key, value in facts.items() if key != "name" and value)
         yield Finding(name, Verdict.GOOD, described)
+        if name == "docker" and (note := rights(facts)):
+            yield Finding(f"{name} without root", Verdict.NOTE, note)
         if name == "local":
             yield _installed(engine, packages)
         else:
@@ -82,6 +84,14 @@ def examine(folder: Path, images: Mapping[str, str], packages: Mapping[str, str]
     yield _path_mapping(folder)
     yield _gpu()
     yield from (_disk(about, place) for about, place in (("disk of the results", folder), ("shared memory", Path("/dev/shm"))))  # noqa: S108 - it is looked at, not written
+
+
+def rights(facts: Mapping[str, str]) -> str:
+    """Say what it means that a daemon runs without root; empty where it doesn't; pure."""
+    if facts.get("rootless") != "True":
+        return ""
+    limits = "" if facts.get("cgroup") == "2" else "; limits of memory and cores are not enforced without cgroup v2"
+    return f"sorters run as root of their container, who is you outside: their files belong to you{limits}"
 
 
 def _images(engine: Engine, images: Mapping[str, str]) -> Iterator[Finding]:

@@ -1,12 +1,14 @@
 """What every engine does with a job; jobs are one-line programs, so that each test takes a second."""
 
 import os
+import shutil
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from engines_here import left_by, owners
+from engines_here import answering, image_of, left_by, owners
 
 from lussac.engines.base import IN, OUT, WORK, Job, Limits, Mount, Outcome
 
@@ -143,3 +145,30 @@ def test_nothing_is_left_after_a_run(make_job, run, engine, tmp_path, program):
     run(job)
     assert left_by(engine, job.label, tmp_path) == []
     assert owners(tmp_path) == {os.getuid()}
+
+
+@pytest.mark.singularity
+def test_the_command_may_be_called_singularity(tmp_path, monkeypatch):
+    """As at sites that have not changed their name: the same engine runs, and the same image file."""
+    engine = answering("singularity")
+    found = image_of(engine)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "singularity").symlink_to(shutil.which("apptainer") or shutil.which("singularity"))
+    tools = [folder for folder in os.environ["PATH"].split(":") if not (Path(folder) / "apptainer").exists()]
+    for tool in ("python3", "env", "sh", "unsquashfs", "mksquashfs", "squashfuse", "fusermount"):
+        if (file := shutil.which(tool)) and str(Path(file).parent) not in tools:
+            (tmp_path / "bin" / tool).symlink_to(file)
+    monkeypatch.setenv("PATH", ":".join([str(tmp_path / "bin"), *tools]))
+    assert engine.unavailable() is None
+    assert engine.describe()["flavour"] == "singularity"
+    for name in ("in", "work", "out"):
+        (tmp_path / name).mkdir()
+    mounts = (
+        Mount(tmp_path / "in", IN),
+        Mount(tmp_path / "work", WORK, read_only=False),
+        Mount(tmp_path / "out", OUT, read_only=False),
+    )
+    job = Job(image=found, argv=("python", "-c", "print('here')"), mounts=mounts, env={}, limits=Limits(), label="singularity")
+    end = engine.run(job, tmp_path / "log", ignore, threading.Event())
+    assert end.outcome is Outcome.OK, (tmp_path / "log").read_text()
+    assert end.command[0] == str(tmp_path / "bin" / "singularity")
