@@ -99,7 +99,7 @@ let unitBrowser = null;
 function overview(choose) {
   const rows = data.units.filter(unit => isNumber(unit.contamination)), place = make("div", { class: "plots halves" });
   const sure = rows.some(unit => isNumber(unit.confidence)) ? "confidence" : rows.some(unit => isNumber(unit.mean_agreement)) ? "mean_agreement" : null;
-  const marker = colour => ({ color: sure ? rows.map(unit => unit[sure] ?? 0) : colour.accent, colorscale: SCALE, cmin: 0, cmax: 1, opacity: 0.9, line: { width: 0.7, color: colour.ground }, ...(sure ? { colorbar: colourbar(named(sure)) } : {}) });
+  const marker = colour => ({ color: sure ? rows.map(unit => unit[sure] ?? 0) : colour.accent, colorscale: SCALE, cmin: 0, cmax: 1, opacity: 0.9, line: { width: 0.8, color: colour.faint }, ...(sure ? { colorbar: colourbar(named(sure)) } : {}) });
   const text = rows.map(unit => plain(`${nameOf(unit)}: SNR ${shown(unit.SNR)}, contamination ${shown(unit.contamination)}, ${shown(unit.firing_rate)} Hz`)), pick = point => choose(rows[point.pointIndex]);
   const has = rows.some(unit => isNumber(unit.SNR));
   if (has) place.append(plot("Quality: SNR and contamination (choose a unit by a click; larger: fires more)", `Contamination against SNR of ${rows.length} units; the numbers are in the table`, colour => ({ traces: [{ type: "scatter", mode: "markers", x: rows.map(unit => unit.SNR), y: rows.map(unit => unit.contamination), text, hovertemplate: "%{text}<extra></extra>", marker: { ...marker(colour), size: rows.map(unit => 6 + 3 * Math.log10(1 + unit.firing_rate)) } }], layout: { xaxis: { title: "SNR", rangemode: "tozero" }, yaxis: { title: "contamination (0–1)", rangemode: "tozero" } } }), { choose: pick, height: 290 }));
