@@ -10,7 +10,7 @@ from lussac.algorithms.fusion.evidence import amplitudes, rewards, shrink
 from lussac.algorithms.fusion.selection import choose
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, blocks_of
-from lussac.algorithms.fusion.sums import Sum, sums_of_two
+from lussac.algorithms.fusion.sums import Sum, confirmed, sums_of_two
 from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
 from lussac.algorithms.fusion.waveforms import measure, similarities
 
@@ -88,7 +88,11 @@ def prepare(
     each = Measured(flat, amplitude, energies, np.maximum(cosines, cosines.T))
     everything = np.arange(len(flat))
     chosen = np.flatnonzero(select(each, everything, window, settings))
-    sums = sums_of_two(templates, waveforms.channels, flat.counts, chosen, source.samples(settings.overlap), settings.unexplained)
+    possible = sums_of_two(
+        templates, waveforms.channels, flat.counts, chosen, source.samples(settings.overlap), settings.unexplained
+    )
+    near = source.samples(MAX_LAG_MS)
+    sums = [one for one in possible if confirmed(one, flat, each.cosines, settings.alike, near, settings.resolved)]
     single = np.setdiff1d(everything, [one.unit for one in sums])
     all_ = Candidates(
         flat, shifts, np.asarray(analyses, np.int64), everything, templates, waveforms.channels, waveforms.before,

@@ -36,7 +36,9 @@ class Settings:
         Largest distance of two neurons' spikes that sorters take for one.
     unexplained
         Share of a mean waveform's energy that may be left, apart from its noise, where it is the sum of two others. On generated
-        recordings it was mostly below 0.03 for such sums, and above 0.07 for neurons.
+        recordings it was mostly below 0.03 for such sums; but a neuron between two others may look like their sum, too.
+    resolved
+        Share of the spikes of such a sum at which both of the others are found by some analysis, if it is one.
     evidence
         Gain (twice the log-likelihood) that a proposed spike must bring: e^-5 is how unlikely it may be beforehand.
     one
@@ -84,6 +86,7 @@ class Settings:
     shared: float = 0.2
     overlap: float = 0.8
     unexplained: float = 0.06
+    resolved: float = 0.3
     evidence: float = 10.0
     one: float = 2.0
     two: float = 4.0

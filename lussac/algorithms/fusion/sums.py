@@ -6,6 +6,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lussac.algorithms.fusion.trains import Flat
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
@@ -54,6 +56,34 @@ def sums_of_two(templates: Floats, channels: Ints, counts: Ints, parts: Ints, re
         if b >= 0 and float((wide**2).sum()) - noise < most * energies[unit]:
             found.append(Sum(unit, (int(a), int(b)), (int(lag_a), int(lag_b))))
     return found
+
+
+def confirmed(one: Sum, trains: Flat, cosines: Floats, alike: float, window: int, least: float) -> bool:
+    """Tell whether units that look like the parts fire at the spikes of a sum: some analysis resolves them.
+
+    A neuron between two others may look like their sum, but does not fire with them.
+
+    Parameters
+    ----------
+    one
+        The sum.
+    trains, cosines
+        Spikes of all units, and the similarity (units, units) of their waveforms.
+    alike
+        Similarity from which a unit looks like a part, if it looks less like the sum.
+    window
+        Largest distance from where a part's spike should be, in samples.
+    least
+        Share of the spikes at which each part must be found.
+    """
+    for part, lag in zip(one.parts, one.lags, strict=True):
+        like = np.flatnonzero((cosines[part] >= alike) & (cosines[part] > cosines[one.unit]))
+        spikes = np.sort(np.concatenate([trains[int(unit)] for unit in like if unit != one.unit]))
+        expected = trains[one.unit] + lag
+        counts = np.searchsorted(spikes, expected + window, "right") - np.searchsorted(spikes, expected - window)
+        if (counts > 0).mean() < least:
+            return False
+    return True
 
 
 @numba.njit(cache=True)

@@ -81,8 +81,11 @@ def test_a_sum_proposes_its_spikes_to_both_parts(make, world):
     world = make(world.waveforms, [first, second])
     with_second = np.array([sample for sample in together if sample + 5 in set(second.tolist())])
     alone = [np.setdiff1d(first, with_second), np.setdiff1d(second, with_second + 5)]
-    candidates = prepare(world.source, world.chunks, [*alone, with_second], [0, 0, 0], world.settings)
-    assert candidates.origins.tolist() == [0, 1, 2, 2]
-    assert candidates.chosen.tolist() == [True, True, False, False]
-    offsets = [int(np.median(candidates.trains[unit] - with_second)) for unit in (2, 3)]
+    unresolved = prepare(world.source, world.chunks, [*alone, with_second], [0, 0, 0], world.settings)
+    assert unresolved.origins.tolist() == [0, 1, 2]
+    trains, analyses = [*alone, with_second, first, second], [0, 0, 0, 1, 1]
+    candidates = prepare(world.source, world.chunks, trains, analyses, world.settings)
+    assert candidates.origins.tolist() == [0, 1, 3, 4, 2, 2]
+    assert candidates.chosen.sum() == 2
+    offsets = [int(np.median(candidates.trains[unit] - with_second)) for unit in (4, 5)]
     assert sorted(offsets) == pytest.approx([0, 5], abs=1)
