@@ -13,8 +13,8 @@ from lussac.engines.base import Engine
 from lussac.errors import EngineError
 from lussac.inside import Kind
 
-ENOUGH = 20e9
-"""Bytes that a recording and the scratch of its sorters soon fill."""
+ENOUGH, TOO_LITTLE = 20e9, 1e9
+"""Bytes that a recording and the scratch of its sorters soon fill; and that nobody can sort with."""
 
 
 class Verdict(StrEnum):
@@ -177,7 +177,7 @@ def _disk(about: str, folder: Path) -> Finding:
     free = shutil.disk_usage(existing).free
     text = f"{free / 1e9:.0f} GB free in {existing}"
     if free < ENOUGH and about.startswith("disk"):
-        return Finding(about, Verdict.BAD, text, "free some space, or write elsewhere")
+        return Finding(about, Verdict.BAD if free < TOO_LITTLE else Verdict.NOTE, text, "free some space, or write elsewhere")
     return Finding(about, Verdict.GOOD, text)
 
 
