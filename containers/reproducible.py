@@ -147,7 +147,7 @@ def files_of(tag: str) -> dict[str, tuple[object, ...]]:
 def make_sif(folder: Path) -> Path:
     """Make the image file that singularity and apptainer run."""
     sif = folder / "lussac.sif"
-    call(apptainer(), "build", sif, f"docker-daemon:{IMAGE}:latest", TMPDIR=str(folder))
+    call("make", "--silent", "-C", HERE.parent, "sif", f"SIF={sif}")
     sif.chmod(0o644)
     return sif
 
