@@ -22,6 +22,7 @@ Floats = NDArray[np.float32]
 
 LEAST_WEIGHT = 5.0
 LEAST_SHARE = 0.01
+HASTE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Contrast:
         noise.
     sizes
         Logarithms of the ratio of their sizes, likewise.
+    change
+        How far they go, each at its own pace, in the time between the spikes that are nearest: the larger of the two.
     together
         How often they are active at the same time, as a share of chance.
     """
@@ -46,6 +49,7 @@ class Contrast:
     overall: float
     local: float
     sizes: tuple[float, float]
+    change: float
     together: float
 
     @property
@@ -58,9 +62,10 @@ class Contrast:
 
         Nobody can tell them apart, over the whole recording or where they are nearest in time: what a neuron looked like early
         and late may be far apart, but it gets there step by step. Units that take turns may differ more, since nothing shows two
-        neurons at one time, and the spikes nearest in time are not near then.
+        neurons at one time, and as much more as they may change between the spikes that are nearest: twice
+        as fast as before or after, since drift is not uniform.
         """
-        limit = settings.two if self.together < settings.together else settings.one
+        limit = float(np.hypot(settings.two, HASTE * self.change)) if self.together < settings.together else settings.one
         if self.overall < settings.one and abs(self.sizes[0]) < settings.same_size:
             return True
         return self.local < limit and abs(self.sizes[1]) < settings.same_size
@@ -115,19 +120,25 @@ def contrasts_of(source: Source, chunks: Sequence[Chunk], state: State, settings
     if not pairs:
         return []
     trains = state.trains()
-    local = meetings(source, chunks, state, pairs, settings.meeting, mean.shape[1])
     turn, duration = source.samples(1e3 * settings.turn), source.total
+    local = meetings(source, chunks, state, pairs, settings.meeting, turn=turn, least=mean.shape[1])
     contrasts = []
-    for (u, v), (at_u, at_v) in zip(pairs, local, strict=True):
+    for (u, v), means, gaps in zip(pairs, local.means, local.gaps, strict=True):
         own, lag = (channels[u], channels[v]), int(lags[u, v])
         far, size = difference(halves[u], halves[v], own, lag, source.channels)
-        near, near_size = difference(at_u, at_v, own, lag, source.channels)
-        contrasts.append(
-            Contrast(
-                u, v, far / state.noise, near / state.noise, (size, near_size), simultaneity(trains[u], trains[v], turn, duration)
-            )
+        near, near_size = difference(means[0, 0], means[1, 0], own, lag, source.channels)
+        change = max(pace(means[side], channels[unit], gaps[side], source.channels) for side, unit in enumerate((u, v))) * float(
+            gaps[:, 0].sum()
         )
+        together = simultaneity(trains[u], trains[v], turn, duration)
+        contrasts.append(Contrast(u, v, far / state.noise, near / state.noise, (size, near_size), change / state.noise, together))
     return contrasts
+
+
+def pace(rings: Floats, channels: Ints, gaps: NDArray[np.float64], width: int) -> float:
+    """Distance that a unit goes in a sample of time: from its spikes nearest to another unit to those that come next."""
+    apart, _ = difference(rings[0], rings[1], (channels, channels), 0, width)
+    return apart / max(float(gaps[1] - gaps[0]), 1.0)
 
 
 def difference(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int, width: int) -> tuple[float, float]:

@@ -93,10 +93,10 @@ class Settings:
     hidden: float = 0.8
     together: float = 0.5
     turn: float = 5.0
-    meeting: int = 40
+    meeting: int = 20
     same_size: float = 0.2
     part: float = 0.08
-    block: float = 30.0
-    max_blocks: int = 16
+    block: float = 10.0
+    max_blocks: int = 32
     chunk: float = 1.0
     rounds: int = 3

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from lussac.algorithms.fusion.candidates import prepare
 from lussac.algorithms.fusion.confidence import Support, confidence, counts_in_common, gather, supports
 from lussac.algorithms.fusion.fuse import AGREES, fuse, settle
-from lussac.algorithms.fusion.joins import Contrast, contrasts_of, difference, grouped, join, joined
-from lussac.algorithms.fusion.meetings import gaps_to, nearest
+from lussac.algorithms.fusion.joins import Contrast, contrasts_of, difference, grouped, join, joined, pace
+from lussac.algorithms.fusion.meetings import active, gaps_to, rings
 from lussac.algorithms.fusion.refinement import first_model, refine
 from lussac.algorithms.fusion.splits import across, distance, separation, share_of_another, split
 from lussac.algorithms.fusion.trains import Flat
@@ -184,11 +184,15 @@ def test_a_neuron_that_takes_over_and_looks_different_is_another_one(make):
         ({"local": 3.0}, False, False),
         ({"local": 3.0, "together": 0.1}, True, False),
         ({"local": 3.0, "together": 0.1, "sizes": (0.0, 0.5)}, False, False),
+        ({"change": 9.0}, False, True),
+        ({"change": 9.0, "together": 0.1}, True, False),
         ({"together": 0.1}, False, False),
     ],
 )
 def test_units_are_one_or_two_or_nobody_knows(world, values, one, two):
-    contrast = Contrast(**({"unit": 0, "other": 1, "overall": 9.0, "local": 9.0, "sizes": (0.0, 0.0), "together": 1.0} | values))
+    contrast = Contrast(
+        **({"unit": 0, "other": 1, "overall": 9.0, "local": 9.0, "sizes": (0.0, 0.0), "change": 0.0, "together": 1.0} | values)
+    )
     assert contrast.one(world.settings) is one
     assert contrast.two(world.settings) is two
 
@@ -246,11 +250,28 @@ def test_waveforms_are_compared_at_their_lag_and_in_size():
     assert difference(wave, 2 * wave, channels, 0, 1) == (0, pytest.approx(-np.log(2)))
 
 
-def test_spikes_nearest_in_time_are_compared():
+def test_spikes_nearest_in_time_are_compared_with_those_that_come_next():
     train, other = np.array([0, 50, 98, 300, 1000]), np.array([100, 330])
-    assert gaps_to(train, other).tolist() == [100, 50, 2, 30, 670]
-    assert nearest(train, other, 2, 10).tolist() == [1, 3]
-    assert nearest(train, other, 9, 10).tolist() == [0, 1, 2, 3, 4]
+    gaps = gaps_to(train, other)
+    assert gaps.tolist() == [100, 50, 2, 30, 670]
+    assert [ring.tolist() for ring in rings(gaps, 2, 10)] == [[1, 3], [0, 4]]
+    assert [ring.tolist() for ring in rings(gaps, 9, 0)] == [[1, 2, 3], [0, 4]]
+    assert [len(ring) for ring in rings(gaps[:1], 9, 10)] == [1, 0]
+
+
+def test_stray_spikes_of_a_unit_are_not_where_it_is_active():
+    train = np.concatenate([np.arange(100, 900, 10), [1500, 2500, 3999]])
+    assert active(train, 1000).tolist() == [True] * 80 + [False] * 3
+    assert active(train[:0], 1000).tolist() == []
+    assert active(np.array([5, 2000]), 1000).all()
+
+
+def test_the_pace_of_a_unit_is_how_far_it_goes_in_time():
+    wave = np.zeros((2, 2, 20, 1), np.float32)
+    wave[..., 8:12, 0] = 10
+    wave[1, :, 2] = 6
+    assert pace(wave, np.array([0]), np.array([10.0, 40.0]), 1) == pytest.approx(0.2, rel=0.05)
+    assert pace(wave, np.array([0]), np.array([10.0, 10.0]), 1) == pytest.approx(6, rel=0.05)
 
 
 def test_drifting_halves_keep_their_waveforms_when_joined(world):
