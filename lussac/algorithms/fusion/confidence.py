@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.contamination import contamination
-from lussac.algorithms.contrast import simultaneity
 from lussac.algorithms.fusion.candidates import Candidates
 from lussac.algorithms.fusion.learning import halves_of, overall, spreads
 from lussac.algorithms.fusion.refinement import State
 from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
+from lussac.algorithms.fusion.turns import together_at_most
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -92,7 +92,7 @@ def supports(
         parts, union, found, more = [first], candidates.trains[first], shared[first], float(sizes[first])
         for part in own[np.argsort(-shared[own], kind="stable")]:
             inside = shared[part] >= max(INSIDE * sizes[part], 1) and part != first
-            if inside and simultaneity(union, candidates.trains[int(part)], turn, duration) < together:
+            if inside and together_at_most(union, candidates.trains[int(part)], turn, duration) < together:
                 parts.append(int(part))
                 union = np.sort(np.concatenate([union, candidates.trains[int(part)]]))
                 found, more = found + shared[part], more + sizes[part]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.contrast import simultaneity
 from lussac.algorithms.fusion.learning import halves_of, overall
 from lussac.algorithms.fusion.matching import Model
 from lussac.algorithms.fusion.meetings import meetings
@@ -15,6 +14,7 @@ from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.splits import separation
 from lussac.algorithms.fusion.trains import Flat
+from lussac.algorithms.fusion.turns import together_at_most
 from lussac.algorithms.fusion.waveforms import similarities
 
 Ints = NDArray[np.int64]
@@ -40,8 +40,10 @@ class Contrast:
         Logarithms of the ratio of their sizes, likewise.
     change
         How far they go, each at its own pace, in the time between the spikes that are nearest: the larger of the two.
+    norm
+        Norm of the smaller waveform.
     together
-        How often they are active at the same time, as a share of chance.
+        How often they are active at the same time at most, as a share of chance.
     """
 
     unit: int
@@ -50,6 +52,7 @@ class Contrast:
     local: float
     sizes: tuple[float, float]
     change: float
+    norm: float
     together: float
 
     @property
@@ -62,10 +65,12 @@ class Contrast:
 
         Nobody can tell them apart, over the whole recording or where they are nearest in time: what a neuron looked like early
         and late may be far apart, but it gets there step by step. Units that take turns may differ more, since nothing shows two
-        neurons at one time, and as much more as they may change between the spikes that are nearest: twice
-        as fast as before or after, since drift is not uniform.
+        neurons at one time: by a share of the waveform, and by what they may change between the spikes that are
+        nearest, twice as fast as before or after, since drift is not uniform.
         """
-        limit = float(np.hypot(settings.two, HASTE * self.change)) if self.together < settings.together else settings.one
+        limit = settings.one
+        if self.together < settings.together:
+            limit = float(np.linalg.norm([settings.two, HASTE * self.change, settings.turned * self.norm]))
         if self.overall < settings.one and abs(self.sizes[0]) < settings.same_size:
             return True
         return self.local < limit and abs(self.sizes[1]) < settings.same_size
@@ -130,8 +135,13 @@ def contrasts_of(source: Source, chunks: Sequence[Chunk], state: State, settings
         change = max(pace(means[side], channels[unit], gaps[side], source.channels) for side, unit in enumerate((u, v))) * float(
             gaps[:, 0].sum()
         )
-        together = simultaneity(trains[u], trains[v], turn, duration)
-        contrasts.append(Contrast(u, v, far / state.noise, near / state.noise, (size, near_size), change / state.noise, together))
+        norm = min(float(np.linalg.norm(mean[u])), float(np.linalg.norm(mean[v])))
+        together = together_at_most(trains[u], trains[v], turn, duration)
+        contrasts.append(
+            Contrast(
+                u, v, far / state.noise, near / state.noise, (size, near_size), change / state.noise, norm / state.noise, together
+            )
+        )
     return contrasts
 
 

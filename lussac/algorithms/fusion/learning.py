@@ -34,8 +34,8 @@ def relearn(model: Model, sums: Sums) -> Floats:
 
     The template of a block is the mean over this block and those around it, drawn towards the mean over all blocks as far as its
     noise demands (empirical Bayes): how much the unit really changes between blocks is estimated from both halves of its spikes,
-    whose noise is independent. A unit that does not change gets one template; one that drifts gets its own in each block,
-    where it has no spikes (yet) that of the blocks nearby.
+    whose noise is independent, less the standard error of that. A unit that does not change gets one template; one that drifts
+    gets its own in each block, where it has no spikes (yet) that of the blocks nearby.
     """
     means, weights = halves_of(model, sums)
     centre, total = overall(means, weights)
@@ -44,7 +44,7 @@ def relearn(model: Model, sums: Sums) -> Floats:
     apart = means - centre
     changes = np.einsum("busc,busc->bu", apart[:, :, 0], apart[:, :, 1])
     usable = np.where(weights.min(axis=2) >= 1, weights.sum(axis=2), 0.0)
-    variance = np.maximum((usable * changes).sum(axis=0) / np.maximum(usable.sum(axis=0), 1e-6), 0.0)
+    variance = at_least(changes, usable)
     near = nearness(len(means))
     around = np.einsum("bd,duh->buh", near, weights)
     local = np.einsum("bd,duh,duhsc->busc", near, weights, means) / np.maximum(around.sum(axis=2), 1e-9)[..., None, None]
@@ -52,6 +52,14 @@ def relearn(model: Model, sums: Sums) -> Floats:
     trust = variance / (variance + noise)
     learned = shrink(mean, count.astype(np.int64)) + trust[..., None, None] * (local - mean)
     return np.asarray(np.where(count[:, None, None] > 0, learned, model.templates), dtype=np.float32)
+
+
+def at_least(changes: Floats, weights: Floats) -> Floats:
+    """Weighted mean over blocks (first axis) less its standard error, and not below 0: what chance alone gives is no change."""
+    total = np.maximum(weights.sum(axis=0), 1e-6)
+    mean = (weights * changes).sum(axis=0) / total
+    error = np.sqrt((weights**2 * (changes - mean) ** 2).sum(axis=0)) / total
+    return np.asarray(np.maximum(mean - error, 0.0), dtype=np.float32)
 
 
 def nearness(blocks: int) -> Floats:

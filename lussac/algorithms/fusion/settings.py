@@ -55,6 +55,8 @@ class Settings:
         Units that are active at the same time less often than this share of chance take turns.
     turn
         Seconds within which units count as active at the same time.
+    turned
+        Share of its norm that a waveform may change from one turn to the next.
     meeting
         Spikes of each of two units, nearest in time to the other's, that tell whether one continues the other.
     same_size
@@ -93,6 +95,7 @@ class Settings:
     hidden: float = 0.8
     together: float = 0.5
     turn: float = 5.0
+    turned: float = 0.25
     meeting: int = 20
     same_size: float = 0.2
     part: float = 0.08

@@ -9,10 +9,12 @@ from lussac.algorithms.fusion.candidates import prepare
 from lussac.algorithms.fusion.confidence import Support, confidence, counts_in_common, gather, supports
 from lussac.algorithms.fusion.fuse import AGREES, fuse, settle
 from lussac.algorithms.fusion.joins import Contrast, contrasts_of, difference, grouped, join, joined, pace
+from lussac.algorithms.fusion.learning import at_least
 from lussac.algorithms.fusion.meetings import active, gaps_to, rings
 from lussac.algorithms.fusion.refinement import first_model, refine
 from lussac.algorithms.fusion.splits import across, distance, separation, share_of_another, split
 from lussac.algorithms.fusion.trains import Flat
+from lussac.algorithms.fusion.turns import together_at_most
 
 from .conftest import AFTER, BEFORE, source_of, waveforms
 
@@ -184,15 +186,25 @@ def test_a_neuron_that_takes_over_and_looks_different_is_another_one(make):
         ({"local": 3.0}, False, False),
         ({"local": 3.0, "together": 0.1}, True, False),
         ({"local": 3.0, "together": 0.1, "sizes": (0.0, 0.5)}, False, False),
+        ({"norm": 40.0}, False, True),
+        ({"norm": 40.0, "together": 0.1}, True, False),
         ({"change": 9.0}, False, True),
         ({"change": 9.0, "together": 0.1}, True, False),
         ({"together": 0.1}, False, False),
     ],
 )
 def test_units_are_one_or_two_or_nobody_knows(world, values, one, two):
-    contrast = Contrast(
-        **({"unit": 0, "other": 1, "overall": 9.0, "local": 9.0, "sizes": (0.0, 0.0), "change": 0.0, "together": 1.0} | values)
-    )
+    usual = {
+        "unit": 0,
+        "other": 1,
+        "overall": 9.0,
+        "local": 9.0,
+        "sizes": (0.0, 0.0),
+        "change": 0.0,
+        "norm": 4.0,
+        "together": 1.0,
+    }
+    contrast = Contrast(**(usual | values))
     assert contrast.one(world.settings) is one
     assert contrast.two(world.settings) is two
 
@@ -264,6 +276,22 @@ def test_stray_spikes_of_a_unit_are_not_where_it_is_active():
     assert active(train, 1000).tolist() == [True] * 80 + [False] * 3
     assert active(train[:0], 1000).tolist() == []
     assert active(np.array([5, 2000]), 1000).all()
+
+
+def test_units_take_turns_only_where_chance_would_have_them_meet():
+    train = np.arange(0, 100_000, 100)
+    turn = train // 10_000 % 2 == 0
+    assert together_at_most(train[turn], train[~turn], 5_000, 100_000) < 0.01
+    assert together_at_most(train[::2], train[1::2], 5_000, 100_000) == pytest.approx(1, abs=0.1)
+    assert together_at_most(train[turn][::50], train[~turn][::50], 5_000, 100_000) > 1
+    assert together_at_most(train[:0], train, 5_000, 100_000) == 1
+
+
+def test_change_that_chance_explains_is_none():
+    rng = np.random.default_rng(1)
+    nothing = rng.normal(size=(30, 200))
+    assert np.median(at_least(nothing, np.ones_like(nothing))) == 0
+    assert at_least(np.full((4, 1), 3.0), np.ones((4, 1))).tolist() == [3]
 
 
 def test_the_pace_of_a_unit_is_how_far_it_goes_in_time():
