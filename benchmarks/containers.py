@@ -1,4 +1,4 @@
-"""What containers cost: ``containers.py FOLDER [REPEATS]`` measures on this machine and writes a section of docs/benchmarks.md.
+"""What containers cost: ``containers.py FOLDER [REPEATS [SORTER...]]`` measures and writes a section of docs/benchmarks.md.
 
 Every engine that answers here sorts the same recording (case `small`) with the same seeds, one run after the other and in turn,
 so that a change of the machine's load meets all of them. Needs the folder `shared` beside the checkout.
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -49,7 +49,7 @@ class Run:
     rootfs: str
 
 
-def main(folder: Path, repeats: int) -> int:
+def main(folder: Path, repeats: int, names: Sequence[str]) -> int:
     """Measure, and write the section."""
     if not BENCH.exists():
         print(f"{BENCH} isn't there: the case `small` can't be made, nothing is measured.")
@@ -57,7 +57,7 @@ def main(folder: Path, repeats: int) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     recording = make_recording(folder)
     engines = [name for name, make in ENGINES.items() if make().unavailable() is None]
-    runs = list(measure(folder, recording, engines, repeats))
+    runs = list(measure(folder, recording, engines, names, repeats))
     ratios = {name: side_by_side(folder, recording, name, repeats) for name in engines if any(run.engine == name for run in runs)}
     text = section(runs, ratios, repeats)
     page = PAGE.read_text(encoding="utf-8")
@@ -94,10 +94,10 @@ def prepare(folder: Path, recording: Path, sorter: str, engine: str, name: str) 
     return sorters.prepare(name, run, recording, "case small", engine=engine, base=base, pull=False)
 
 
-def measure(folder: Path, recording: Path, engines: list[str], repeats: int) -> Iterator[Run]:
+def measure(folder: Path, recording: Path, engines: Sequence[str], names: Sequence[str], repeats: int) -> Iterator[Run]:
     """Yield the runs of each sorter on each engine, in turn; the first of each only warms the caches of the machine."""
     for repeat in range(repeats + 1):
-        for sorter in SORTERS:
+        for sorter in names:
             for engine in engines:
                 try:
                     job = prepare(folder, recording, sorter, engine, f"{sorter}-{engine}")
@@ -148,7 +148,8 @@ def section(runs: list[Run], ratios: Mapping[str, float], repeats: int) -> str:
         "| sorter | engine | seconds | inside | overhead over local | goal | spikes |",
         "|---|---|---:|---:|---:|---:|---|",
     ]
-    for sorter in SORTERS:
+    measured = [name for name in SORTERS if any(run.sorter == name for run in runs)]
+    for sorter in measured:
         of_sorter = {
             name: found for name in ENGINES if (found := [run for run in runs if (run.sorter, run.engine) == (sorter, name)])
         }
@@ -159,7 +160,7 @@ def section(runs: list[Run], ratios: Mapping[str, float], repeats: int) -> str:
             over = "" if name == "local" else f"{seconds - local:+.1f}"
             goal = f"{GOALS[name]:.0f}" if name in GOALS else ""
             lines.append(f"| {sorter} | {name} | {seconds:.1f} | {inside:.1f} | {over} | {goal} | {found[0].spikes[:12]} |")
-    verdicts = [f"- {sorter}: {verdict([run for run in runs if run.sorter == sorter])}" for sorter in SORTERS]
+    verdicts = [f"- {sorter}: {verdict([run for run in runs if run.sorter == sorter])}" for sorter in measured]
     lines += ["", *verdicts, "", "| engine | two side by side / one after the other |", "|---|---:|"]
     lines += [f"| {name} | {ratio:.2f} (goal below {SIDE_BY_SIDE}) |" for name, ratio in ratios.items()]
     return "\n".join([*lines, END])
@@ -179,4 +180,4 @@ def verdict(runs: list[Run]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3, sys.argv[3:] or SORTERS))

@@ -164,3 +164,20 @@ def test_a_gpu_that_is_required_is_refused_before_anything_runs(container, recor
         client = docker.DockerClient(base_url=container.host)
         assert client.containers.list(all=True, filters={"status": "created"}, ignore_removed=True) == []
         client.close()
+
+
+@needs_root
+@pytest.mark.docker
+def test_a_folder_that_a_container_may_not_write_to_is_told_before_the_sorter_starts(tmp_path):
+    engine = answering("podman")
+    for name, owner in (("in", 12345), ("work", 54321), ("out", 12345)):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, owner, owner)
+    mounts = (Mount(tmp_path / "in", IN), Mount(tmp_path / "work", WORK, False), Mount(tmp_path / "out", OUT, False))  # noqa: FBT003
+    job = Job(image=image_of(engine), argv=("python", "-c", "print(1)"), mounts=mounts, env={}, limits=Limits(), label="refused")
+    end = engine.run(job, tmp_path / "log", ignore, threading.Event())
+    assert end.outcome is Outcome.MOUNT
+    assert "A container may not use" in end.message
+    assert not (tmp_path / "log").exists()
+    assert [list((tmp_path / name).iterdir()) for name in ("work", "out")] == [[], []]
+    assert left_by(engine, "refused", tmp_path) == []

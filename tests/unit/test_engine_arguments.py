@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lussac.engines import docker, gpus, singularity
 from lussac.engines.base import OUT, WORK, ImageRef, Job, Limits, Mount, Outcome, Tail, identity, is_gone, judge, on_host
-from lussac.engines.daemon import described, gpu_request
+from lussac.engines.daemon import SYSTEM, default_host, described, gpu_request
 from lussac.engines.hostpaths import Here
 from lussac.errors import EngineError
 
@@ -113,6 +113,22 @@ def test_gpus_as_the_daemon_is_asked_for_them(visible, cdi, made):
     ids = gpus.allotted({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
     asked = gpu_request(ids, cdi=cdi)
     assert {key: asked[key] for key in made} == made
+
+
+def test_apptainer_which_shows_all_gpus_is_told_which_to_use():
+    assert gpus.handed_on({"CUDA_VISIBLE_DEVICES": "1", "HOME": "/"}) == {"CUDA_VISIBLE_DEVICES": "1"}
+    assert gpus.handed_on({}) == {}
+
+
+def test_the_daemon_is_the_one_that_is_named_or_the_first_that_may_be_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://lab:2375")
+    assert default_host() == "tcp://lab:2375"
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "podman").mkdir()
+    (tmp_path / "podman" / "podman.sock").touch()
+    own = f"unix://{tmp_path}/podman/podman.sock"
+    assert default_host() == (SYSTEM if os.access("/var/run/docker.sock", os.W_OK) else own)
 
 
 @pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles"])
