@@ -41,8 +41,10 @@ from lussac.engines.preflight import Answer, check
 from lussac.engines.preflight import arguments as preflight
 from lussac.errors import EngineError
 
-PARENT, CONTAINER, RUN = "io.lussac.parent", "io.lussac.container", "io.lussac.run"
-"""Labels: the process of Lussac, the container that it runs in (if any), and the run of the job."""
+PARENT, CONTAINER, RUN, OWNER = "io.lussac.parent", "io.lussac.container", "io.lussac.run", "io.lussac.owner"
+"""Labels: the process of Lussac, the container that it runs in (if any), the run of the job, and whose the files of a root are."""
+ROOTS_RIGHTS = ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
+"""What an image that must run as root needs to write to the folders of a user."""
 PATIENCE = 20.0
 """Seconds that a daemon gets to come back."""
 KILLED = 128 + 9
@@ -157,7 +159,7 @@ class DockerEngine:
             with connect(self.host) as client:
                 daemon, here = ask(client), find(client, job.source(OUT))
                 arguments |= create_arguments(job, daemon, binds(job, here, daemon), allotted(os.environ))
-                arguments["labels"] = labels(job, identity(os.getpid()), here)
+                arguments["labels"] = labels(job, identity(os.getpid()), here, arguments)
                 if is_risky(daemon, here):
                     check(job.source(OUT), job.source(WORK), lambda name: _answer(client, preflight(arguments, name)))
                 with _container(client, arguments) as container:
@@ -183,7 +185,7 @@ class DockerEngine:
             for container in ours:
                 if is_abandoned(container.labels, running=container.id in alive, alive=alive, own=next(own_ids(), "")):
                     with contextlib.suppress(NotFound):
-                        container.remove(force=True, v=True)
+                        _remove(client, container)
                     removed.append(f"container {container.name} of a run that is gone")
         return tuple(removed)
 
@@ -243,6 +245,8 @@ def create_arguments(job: Job, daemon: Daemon, mounts: list[Bind], gpus: tuple[s
         "shm_size": job.limits.memory or daemon.memory,
         "detach": True,
     }
+    if user == "0:0" and not daemon.rootless and owner.st_uid:
+        arguments["cap_add"] = ROOTS_RIGHTS
     if daemon.remaps_users:
         arguments["userns_mode"] = "host"  # else its files would belong to a number that nobody outside has
     if job.limits.memory:
@@ -272,10 +276,15 @@ def is_risky(daemon: Daemon, here: Here | None) -> bool:
     return here is not None or daemon.podman or daemon.rootless or daemon.remaps_users or daemon.selinux
 
 
-def labels(job: Job, parent: str, here: Here | None) -> dict[str, str]:
-    """Return what tells later runs whose container this is; pure."""
-    inside = {CONTAINER: here.container} if here and here.container else {}
-    return {RUN: job.label, PARENT: parent, **inside}
+def labels(job: Job, parent: str, here: Here | None, arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return what tells later runs whose container this is, and whose its files; pure but for a look at the output folder."""
+    found = {RUN: job.label, PARENT: parent}
+    if here and here.container:
+        found[CONTAINER] = here.container
+    if "cap_add" in arguments:
+        owner = job.source(OUT).stat()
+        found[OWNER] = f"{owner.st_uid}:{owner.st_gid}"
+    return found
 
 
 def is_abandoned(labels: Mapping[str, str], *, running: bool, alive: Collection[str], own: str) -> bool:
@@ -355,7 +364,33 @@ def _container(client: docker.DockerClient, arguments: Mapping[str, Any]) -> Ite
         yield container
     finally:
         with contextlib.suppress(NotFound):
-            container.remove(force=True, v=True)
+            _remove(client, container)
+
+
+def _remove(client: docker.DockerClient, container: Container) -> None:
+    """Remove a container, and give what it has written as root to the owner of the folders."""
+    try:
+        if owner := container.labels.get(OWNER):
+            with contextlib.suppress(APIError):  # it has ended already
+                container.kill()
+            _answer(client, giving_back(container.id, container.attrs["Image"], owner))
+    finally:
+        container.remove(force=True, v=True)
+
+
+def giving_back(container: str, image: str, owner: str) -> dict[str, Any]:
+    """Return the arguments of a container that gives the files of another to their owner; pure."""
+    return {
+        "image": image,
+        "entrypoint": ["chown"],
+        "command": ["-R", "--no-dereference", owner, OUT, WORK],
+        "volumes_from": [container],
+        "user": "0:0",
+        "network_mode": "none",
+        "cap_drop": ["ALL"],
+        "cap_add": ROOTS_RIGHTS,
+        "security_opt": ["no-new-privileges"],
+    }
 
 
 def _watch(

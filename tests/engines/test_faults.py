@@ -13,7 +13,7 @@ from pathlib import Path
 
 import docker
 import pytest
-from engines_here import IMAGE, answering, image_of, left_by
+from engines_here import IMAGE, answering, image_of, left_by, owners
 
 from lussac import sorters
 from lussac.engines import choose
@@ -181,3 +181,30 @@ def test_a_folder_that_a_container_may_not_write_to_is_told_before_the_sorter_st
     assert not (tmp_path / "log").exists()
     assert [list((tmp_path / name).iterdir()) for name in ("work", "out")] == [[], []]
     assert left_by(engine, "refused", tmp_path) == []
+
+
+@needs_root
+@pytest.mark.docker
+@pytest.mark.parametrize("end", ["raise ValueError", "import time; time.sleep(600)"], ids=["error", "timeout"])
+def test_what_an_image_writes_that_must_run_as_root_is_the_owners(tmp_path, end):
+    engine = answering("docker")
+    for name in ("in", "work", "out"):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, 12345, 54321)
+    mounts = (Mount(tmp_path / "in", IN), Mount(tmp_path / "work", WORK, False), Mount(tmp_path / "out", OUT, False))  # noqa: FBT003
+    program = f"import os; assert os.getuid() == 0; os.makedirs('/lussac/out/a/b'); os.mkdir('/lussac/work/c', 0o700); {end}"
+    job = Job(
+        image=image_of(engine),
+        argv=("python", "-c", program),
+        mounts=mounts,
+        env={},
+        limits=Limits(seconds=5),
+        relaxed=frozenset({"root"}),
+        label=f"as-root-{tmp_path.name}",
+    )
+    ended = engine.run(job, tmp_path / "log", ignore, threading.Event())
+    assert ended.outcome in (Outcome.SORTER_ERROR, Outcome.TIMEOUT), ended
+    for name in ("work", "out"):
+        assert any((tmp_path / name).iterdir()), (tmp_path / "log").read_text()
+        assert owners(tmp_path / name) == {12345}
+    assert left_by(engine, job.label, tmp_path) == []

@@ -165,9 +165,9 @@ def test_whose_containers_are_removed(labels, running, own, abandoned):
 
 
 def test_a_container_says_whose_it_is(job):
-    assert docker.labels(job, "parent", None) == {docker.RUN: "run", docker.PARENT: "parent"}
-    assert docker.labels(job, "parent", Here(())) == {docker.RUN: "run", docker.PARENT: "parent"}
-    assert docker.labels(job, "parent", Here((), "abc"))[docker.CONTAINER] == "abc"
+    assert docker.labels(job, "parent", None, {}) == {docker.RUN: "run", docker.PARENT: "parent"}
+    assert docker.labels(job, "parent", Here(()), {}) == {docker.RUN: "run", docker.PARENT: "parent"}
+    assert docker.labels(job, "parent", Here((), "abc"), {})[docker.CONTAINER] == "abc"
 
 
 def test_an_image_is_started_by_what_cannot_move():
