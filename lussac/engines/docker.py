@@ -42,7 +42,7 @@ from lussac.engines.preflight import arguments as preflight
 from lussac.errors import EngineError
 
 PARENT, CONTAINER, RUN, OWNER = "io.lussac.parent", "io.lussac.container", "io.lussac.run", "io.lussac.owner"
-"""Labels: the process of Lussac, the container that it runs in (if any), the run of the job, and whose the files of a root are."""
+"""Labels: the process of Lussac, the container that it is in (if any), the run of the job, and whose the files of a root are."""
 ROOTS_RIGHTS = ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
 """What an image that must run as root needs to write to the folders of a user."""
 PATIENCE = 20.0
