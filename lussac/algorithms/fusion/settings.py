@@ -99,7 +99,7 @@ class Settings:
     meeting: int = 20
     same_size: float = 0.2
     part: float = 0.08
-    block: float = 10.0
-    max_blocks: int = 32
+    block: float = 30.0
+    max_blocks: int = 16
     chunk: float = 1.0
     rounds: int = 3
