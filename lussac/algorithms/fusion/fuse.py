@@ -14,7 +14,8 @@ from lussac.algorithms.fusion.refinement import State, first_model, members, ref
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, cut
 from lussac.algorithms.fusion.splits import split
-from lussac.algorithms.fusion.trains import Flat
+from lussac.algorithms.fusion.sums import shadows
+from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
 
 Ints = NDArray[np.int64]
 
@@ -52,7 +53,10 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
 
 
 def cleaned(source: Source, chunks: Sequence[Chunk], state: State, settings: Settings) -> tuple[Model, Flat]:
-    """Join units that nobody can tell apart; return models and spikes."""
+    """Drop shadows of louder units, and join units that nobody can tell apart; return models and spikes."""
+    spikes, energies = InTime.of(state.trains()), (state.used.templates**2).sum(axis=(2, 3)).mean(axis=0)
+    beside = pair_counts(spikes.samples, spikes.units, len(energies), source.samples(settings.overlap))
+    state = state.keep(np.flatnonzero(~shadows(state.trains(), energies, beside, settings.shadow)))
     target = joined(source, chunks, state, settings, source.samples(MAX_LAG_MS))
     return join(state.model, state.trains(), target, state.sums.weights.sum(axis=2), source.channels)
 

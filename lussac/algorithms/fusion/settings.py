@@ -39,6 +39,9 @@ class Settings:
         recordings it was mostly below 0.03 for such sums; but a neuron between two others may look like their sum, too.
     resolved
         Share of the spikes of such a sum at which both of the others are found by some analysis, if it is one.
+    shadow
+        Share of a unit's spikes beside those of one louder unit from which on it is only what that one's template leaves: neurons
+        that fire together also fire alone.
     evidence
         Gain (twice the log-likelihood) that a proposed spike must bring: e^-5 is how unlikely it may be beforehand.
     one
@@ -89,6 +92,7 @@ class Settings:
     overlap: float = 0.8
     unexplained: float = 0.06
     resolved: float = 0.3
+    shadow: float = 0.8
     evidence: float = 10.0
     one: float = 2.0
     two: float = 4.0

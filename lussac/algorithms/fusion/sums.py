@@ -86,6 +86,25 @@ def confirmed(one: Sum, trains: Flat, cosines: Floats, alike: float, window: int
     return True
 
 
+def shadows(trains: Flat, energies: Floats, counts: NDArray[np.int32], least: float) -> NDArray[np.bool_]:
+    """Tell which units fire hardly ever without the same louder unit: they are what that one's template leaves.
+
+    Parameters
+    ----------
+    trains
+        Spikes of all units.
+    energies
+        (units,), squared norms of the waveforms.
+    counts
+        (units, units), spikes of the first that have one of the second beside them.
+    least
+        Share of its spikes from which on a unit is a shadow.
+    """
+    share = counts / np.maximum(trains.counts, 1)[:, None]
+    louder = energies[None, :] > energies[:, None]
+    return np.asarray(((share >= least) & louder).any(axis=1))
+
+
 @numba.njit(cache=True)
 def _amplitude(wide: Floats, start: int, template: Floats, channels: Ints, energy: float) -> tuple[float, float]:
     """Amplitude of a part, within its limits, and the energy that goes when it is subtracted."""

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lussac.algorithms.fusion.candidates import prepare
-from lussac.algorithms.fusion.sums import sums_of_two
+from lussac.algorithms.fusion.sums import shadows, sums_of_two
+from lussac.algorithms.fusion.trains import Flat
 
 LENGTH, REACH = 20, 6
 few = settings(max_examples=15, deadline=None)
@@ -66,6 +67,14 @@ def test_parts_far_away_are_not_tried():
     channels = np.array([[0, 1], [6, 7], [0, 1]])
     templates = np.stack([a[:, :2], b[:, 6:], c[:, :2]])
     assert sums_of_two(templates, channels, np.array([900, 800, 40]), np.arange(3), REACH, 0.5) == []
+
+
+def test_a_unit_that_fires_only_with_a_louder_one_is_its_shadow():
+    trains = Flat.of([np.arange(0, 1000, 10), np.arange(0, 500, 10), np.arange(0, 1000, 10), np.arange(5, 900, 10)])
+    counts = np.array([[0, 50, 0, 0], [45, 0, 0, 0], [79, 0, 0, 0], [0, 0, 0, 0]], np.int32)
+    energies = np.array([9.0, 2.0, 3.0, 1.0], np.float32)
+    assert shadows(trains, energies, counts, 0.8).tolist() == [False, True, False, False]
+    assert shadows(trains, energies[::-1].copy(), counts, 0.8).tolist() == [False, False, False, False]
 
 
 def test_no_units():
