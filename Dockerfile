@@ -22,7 +22,7 @@ RUN python3 -m venv --without-pip /opt/lussac \
  && rm -rf /opt/lussac/share/jupyter plotly/labextension plotly/package_data/datasets matplotlib/mpl-data/sample_data sklearn/datasets/data sklearn/datasets/images \
  && /opt/lussac/bin/python /src/slim.py
 # What an apptainer of the host, bound into the SIF of this image, opens the images of sorters with.
-RUN apt-get install -qq --no-install-recommends squashfuse >/dev/null \
+RUN apt-get update -qq && apt-get install -qq --no-install-recommends squashfuse >/dev/null \
  && mkdir -p /rootfs/usr/bin /rootfs/usr/lib/x86_64-linux-gnu \
  && cp /usr/bin/squashfuse_ll /rootfs/usr/bin/ \
  && ldd /usr/bin/squashfuse_ll | grep -oE '/\S+lib(fuse3|lzo2|lz4|squashfuse\S*)\.so\S*' | xargs -I{} cp -L {} /rootfs/usr/lib/x86_64-linux-gnu/

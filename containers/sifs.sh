@@ -8,4 +8,4 @@ cd "$(dirname "$0")"
 . ./catalogue.sh
 [ $# -gt 0 ] || set -- $(present)
 [ $# -gt 0 ] || { echo 'docker has no image of a sorter: make images' >&2; exit 1; }
-"${LUSSAC:-lussac}" images pull --engine singularity "$@"
+"${LUSSAC:-lussac}" images pull "$@" --engine singularity

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from service import SIF, TESTBED_USER, owners, run, text_of, write_data
 
 from lussac import __version__
 from lussac.provenance import read_record
+from tests.pages import ROOT
 
 pytestmark = [pytest.mark.singularity, pytest.mark.xdist_group("service"), pytest.mark.usefixtures("service_sif")]
 PROGRAM = shutil.which("singularity") or shutil.which("apptainer") or "apptainer"
@@ -90,3 +93,11 @@ def test_its_help_labels_and_test():
     assert labels["org.opencontainers.image.title"] == "lussac"
     assert labels["org.opencontainers.image.base.digest"].startswith("sha256:")
     assert f"lussac {__version__}" in apptainer("test", SIF).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+def test_image_files_of_sorters_are_made_of_docker_images(service_image):
+    command = shutil.which("lussac", path=str(Path(sys.executable).parent))
+    done = run(ROOT / "containers" / "sifs.sh", "simple", env={**os.environ, "LUSSAC": str(command)})
+    assert re.search(r"^simple: \S+\.sif \(sha256:[0-9a-f]{64}\)$", done.stdout, re.MULTILINE)
