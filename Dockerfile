@@ -13,7 +13,7 @@ COPY requirements/build.txt requirements/image.txt /src/requirements/
 RUN python3 -m venv /opt/build \
  && /opt/build/bin/pip install --quiet --no-deps --require-hashes -r /src/requirements/build.txt \
  && /opt/build/bin/pip wheel --quiet --no-build-isolation --no-deps --require-hashes --wheel-dir /wheels -r /src/requirements/image.txt
-COPY containers/base/slim.py /src/
+COPY containers/slim.py /src/
 # The libraries, without what no run reads: widgets of notebooks, sample data.
 RUN python3 -m venv --without-pip /opt/lussac \
  && /opt/build/bin/pip --python /opt/lussac/bin/python install --quiet --no-compile --no-deps --no-index --find-links /wheels \
@@ -28,6 +28,7 @@ RUN apt-get update -qq && apt-get install -qq --no-install-recommends squashfuse
  && ldd /usr/bin/squashfuse_ll | grep -oE '/\S+lib(fuse3|lzo2|lz4|squashfuse\S*)\.so\S*' | xargs -I{} cp -L {} /rootfs/usr/lib/x86_64-linux-gnu/
 COPY pyproject.toml README.md LICENSE /src/
 COPY lussac /src/lussac
+COPY containers /src/containers
 COPY containers/service /src/service
 # Lussac, its command, and its kernels: compiled here, or each container would compile them again; and for any x86-64-v3, or
 # they would serve on machines like this one only. The end: the same times in each build.

@@ -95,8 +95,8 @@ sif: ## make lussac.sif of the service image
 	$(APPTAINER) test $(SIF)
 
 .PHONY: images
-images: ## build the images of all sorters that can be built here
-	containers/build.sh
+images: setup ## build the images of all sorters that can be built with what is said (BASE_IMAGE, WHEELS, TORCH_INDEX)
+	$(BIN)/lussac images build
 
 .PHONY: sifs
 sifs: setup ## make the image files of the sorters whose images are here, for apptainer and singularity
@@ -106,8 +106,8 @@ sifs: setup ## make the image files of the sorters whose images are here, for ap
 push: ## push the service image and the sorters' images: REGISTRY=registry.org/lab
 	containers/push.sh $(REGISTRY)
 
-image-%: ## build the image of one sorter
-	containers/build.sh $*
+image-%: setup ## build the image of one sorter
+	$(BIN)/lussac images build $*
 
 CASES := plain drift burst overlap hard $(if $(wildcard ../shared/bench),A B small)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -68,10 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     init = commands.add_parser("init", help="write a commented params.json to start from")
     init.add_argument("example", nargs="?", help="which example; without it, they are listed")
     init.add_argument("params", type=Path, nargs="?", default=Path("params.json"), help="the file to write (%(default)s)")
-    images = commands.add_parser("images", help="list, pull, pin or check the images of sorters")
+    images = commands.add_parser("images", help="list, pull, pin, check or build the images of sorters")
     images.add_argument("action", choices=("list", "pull", "lock", "verify", "build"))
     images.add_argument("names", nargs="*", help="sorters (pull, build) or the params.json (lock, verify)")
     images.add_argument("--engine", choices=ENGINES, help="docker or singularity; the first that works by default")
+    _add_build_options(images.add_argument_group("build", "each is also read from the variable of its name, like BASE_IMAGE"))
     doctor = commands.add_parser("doctor", help="say what of this machine sorters can run on, and the fix for what is missing")
     doctor.add_argument("folder", type=Path, nargs="?", default=Path(), help="where results are to go (this folder)")
     verify = commands.add_parser("verify", help="check that a run is as recorded and can be repeated, or how two runs differ")
@@ -119,6 +121,19 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-failed-sorters", action="store_true", help="go on with the sorters that finish")
     parser.add_argument("--keep-stale", action="store_true", help="keep sorter results that other parameters or data made")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_build_options(group: argparse._ArgumentGroup) -> None:
+    given = os.environ.get
+    wheels = given("WHEELS")
+    group.add_argument("--base-image", default=given("BASE_IMAGE"), help="the image to build on; by digest for published ones")
+    group.add_argument("--wheels", type=Path, default=Path(wheels) if wheels else None, help="a folder of wheels to try first")
+    group.add_argument("--torch-index", default=given("TORCH_INDEX"), help="address of an index with torch for the CPU")
+    group.add_argument(
+        "--requirements",
+        default=given("REQUIREMENTS", "requirements.txt"),
+        help="another lock file of the recipe: requirements-cpu.txt for kilosort4 (%(default)s)",
+    )
 
 
 def _more_than_nothing(text: str) -> float:

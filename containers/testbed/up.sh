@@ -14,9 +14,9 @@ BASE_IMAGE=$(./base-image.sh)
 export BASE_IMAGE
 ./apptainer-up.sh
 podman=$(./podman-up.sh) || say "no podman: its tests will be skipped"
-for sorter in ${SORTERS:-simple tridesclous2 mountainsort5}; do
-    ../build.sh "$sorter" >&2
-done
+apt_install docker-registry # for the tests that pull
+make --directory=../.. --no-print-directory setup >&2
+../../.venv/bin/lussac images build ${SORTERS:-simple tridesclous2 mountainsort5} >&2
 sif=$(./service-up.sh) || say "no service image: its tests will be skipped"
 printf '%s\n' "$podman"
 printf '%s\nexport BASE_IMAGE=%s\nexport LUSSAC_SIF_DIR=%s\nexport LUSSAC_SERVICE_SIF=%s\n' \

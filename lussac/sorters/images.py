@@ -11,7 +11,7 @@ from lussac.errors import EngineError, UsageError
 from lussac.sorters.catalogue import catalogue
 from lussac.store import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 LOCK = "params.lock.json"
 
 
@@ -61,8 +61,27 @@ def pull(sorter: str, engine: Engine) -> ImageRef:
     return engine.resolve(_runs_in(engine, sorter), pull=bool(row.digest))
 
 
-def lock(sorters: Iterable[str], engine: Engine) -> dict[str, Any]:
-    """Pin the images of some sorters as they are on an engine now.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a sorter run of the params is to run in.
+
+    Parameters
+    ----------
+    sorter
+        In the catalogue.
+    engine
+        That has or gets the image.
+    image
+        As the params or the catalogue name it.
+    """
+
+    sorter: str
+    engine: Engine
+    image: str
+
+
+def lock(runs: Mapping[str, Wanted]) -> dict[str, Any]:
+    """Pin the images of sorter runs, by the names of their analyses, as they are now.
 
     Returns
     -------
@@ -70,9 +89,11 @@ def lock(sorters: Iterable[str], engine: Engine) -> dict[str, Any]:
         What `write` puts into params.lock.json: the digest, the hash of the contents and the platform of each.
     """
     pinned = {}
-    for sorter in sorted(set(sorters)):
-        image = pull(sorter, engine)
-        pinned[sorter] = {"image": image.asked, "digest": image.digest, "rootfs": image.rootfs, **_platform(image)}
+    for name, wanted in sorted(runs.items()):
+        row = catalogue()[wanted.sorter]
+        image = wanted.engine.resolve(wanted.image, pull=bool(row.digest) or wanted.image != row.reference)
+        facts = {"sorter": wanted.sorter, "image": image.asked, "digest": image.digest, "rootfs": image.rootfs}
+        pinned[name] = facts | _platform(image)
     return {"format": FORMAT, "images": pinned}
 
 
@@ -82,7 +103,7 @@ def write(locked: Mapping[str, Any], file: Path) -> None:
 
 
 def read(file: Path) -> Mapping[str, Mapping[str, str]]:
-    """Return the pinned images by sorter.
+    """Return the pinned images by the name of the analysis.
 
     Raises
     ------
@@ -100,14 +121,18 @@ def read(file: Path) -> Mapping[str, Mapping[str, str]]:
     return dict(locked["images"])
 
 
-def check(sorter: str, image: ImageRef, locked: Mapping[str, Mapping[str, str]]) -> None:
-    """Raise EngineError unless an image is the one that is pinned."""
-    pinned = locked.get(sorter)
+def check(name: str, image: ImageRef, locked: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise EngineError unless an image is the one that is pinned for a sorter run.
+
+    Its layers say so; where an engine can't tell them (apptainer from a registry), the digest of its manifest does.
+    """
+    pinned = locked.get(name)
     if pinned is None:
-        raise EngineError(f"{sorter} is not in the lock file, and --locked was asked for. Add it with `lussac images lock`.")
-    if pinned["rootfs"] != image.rootfs:
+        raise EngineError(f"{name} is not in the lock file, and --locked was asked for. Add it with `lussac images lock`.")
+    same_digest = bool(image.digest) and pinned["digest"] == image.digest
+    if pinned["rootfs"] != image.rootfs and not same_digest:
         raise EngineError(
-            f"The image of {sorter} here is {image.rootfs}, the lock file has {pinned['rootfs']}. "
+            f"The image of {name} here is {image.rootfs}, the lock file has {pinned['rootfs']}. "
             "Pull or build the pinned one, or pin this one with `lussac images lock`."
         )
 
@@ -115,13 +140,13 @@ def check(sorter: str, image: ImageRef, locked: Mapping[str, Mapping[str, str]])
 def verify(locked: Mapping[str, Mapping[str, str]], engine: Engine) -> dict[str, str]:
     """Return what is wrong with each pinned image on an engine; empty where it is the pinned one."""
     found = {}
-    for sorter in locked:
+    for name, pinned in locked.items():
         try:
-            check(sorter, engine.resolve(_runs_in(engine, sorter), pull=False), locked)
+            check(name, engine.resolve(pinned["image"], pull=False), locked)
         except EngineError as error:
-            found[sorter] = str(error)
+            found[name] = str(error)
         else:
-            found[sorter] = ""
+            found[name] = ""
     return found
 
 

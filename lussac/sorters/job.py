@@ -12,7 +12,7 @@ from lussac.engines import AUTO, choose
 from lussac.engines.base import Engine, ImageRef, Limits
 from lussac.errors import EngineError
 from lussac.params import SorterParams
-from lussac.sorters import images
+from lussac.sorters import images, recipes
 from lussac.sorters.catalogue import Row, catalogue
 from lussac.store import content_key
 from lussac.validation import suggestion
@@ -170,14 +170,14 @@ def prepare(
     seed = derived_seed(run.sorter_name, parameters, recording_hash)
     if row.seed and defaults.get(row.seed) is None and row.seed not in given:
         parameters[row.seed] = seed
-    wanted, runs_in = _images(run, row, engine)
+    wanted, runs_in = runs_on(run, engine)
     named = any(isinstance(run.sorter_params.get(f"{container}_image"), str) for container in CONTAINERS)
     try:
         choice = choose(wanted, runs_in, row.gpu, pull=pull and (named or bool(row.digest)))
     except EngineError as error:
         raise EngineError(_no_engine(name, run.sorter_name, row, str(error))) from error
     if locked is not None:
-        images.check(run.sorter_name, choice.image, locked)
+        images.check(name, choice.image, locked)
     made_from = {
         "recording": recording_hash,
         "preprocessing": plain(run.preprocessing),
@@ -227,8 +227,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
     return str(value)
 
 
-def _images(run: SorterParams, row: Row, engine: str | None) -> tuple[str, Mapping[str, str]]:
+def runs_on(run: SorterParams, engine: str | None) -> tuple[str, Mapping[str, str]]:
     """Return the engine wanted, and what each engine would run the sorter in."""
+    row = catalogue()[run.sorter_name]
     runs_in = {name: row.reference for name in CONTAINERS if row.image}
     if row.optional or sorter_dict[run.sorter_name].is_installed():
         runs_in["local"] = row.needs(run.sorter_params)
@@ -240,7 +241,9 @@ def _images(run: SorterParams, row: Row, engine: str | None) -> tuple[str, Mappi
 
 
 def _no_engine(name: str, sorter: str, row: Row, reasons: str) -> str:
-    own_image = f"There is no image of ours for {sorter}: {row.why_not}.\n" if row.why_not else ""
+    own_image = (
+        f"There is no image of ours for {sorter}: {row.why_not}.\n" if row.why_not else f"{recipes.how_to_build(sorter)}\n"
+    )
     install = f"pip install {' '.join(row.packages)}" if row.packages else "see its own documentation"
     return (
         f"{name}: nothing here can run {sorter}.\n{reasons}\n{own_image}"

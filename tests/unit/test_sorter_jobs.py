@@ -12,7 +12,7 @@ from lussac.engines import choose
 from lussac.engines.base import Exit, ImageRef, Outcome
 from lussac.errors import EngineError, UsageError
 from lussac.params import SorterParams
-from lussac.sorters import images
+from lussac.sorters import images, recipes
 from lussac.sorters.catalogue import catalogue
 from lussac.sorters.job import derived_seed, plain
 from lussac.sorters.run import judged
@@ -57,8 +57,7 @@ def test_the_catalogue_knows_every_sorter():
 
 
 def test_every_image_has_its_recipe():
-    recipes = {path.parent.name for path in (Path(__file__).parents[2] / "containers").glob("*/Dockerfile")} - {"base"}
-    assert recipes == {sorter for sorter, row in catalogue().items() if row.image}
+    assert recipes.with_recipe() == [sorter for sorter, row in catalogue().items() if row.image]
 
 
 def test_good_parameters_are_no_problem():
@@ -111,7 +110,9 @@ def test_a_gpu_that_is_required_must_be_there():
 def test_nothing_can_run_it_names_the_ways_out(tmp_path):
     run = SorterParams(sorter_name="kilosort2", sorter_params={})
     with pytest.raises(
-        EngineError, match=r"nothing here can run kilosort2.*\n(.*\n)*The ways out: docker .*, apptainer .*, or install"
+        EngineError,
+        match=r"nothing here can run kilosort2.*\n(.*\n)*Its image is made by: BASE_IMAGE=spikeinterface/kilosort2-compiled-base"
+        r"@sha256:\.\.\. lussac images build kilosort2\nThe ways out: docker .*, apptainer .*, or install",
     ):
         sorters.prepare("ks2", run, tmp_path, "hash", base=tmp_path, engine="local")
 
@@ -146,17 +147,26 @@ def test_an_end_without_a_result_is_an_error():
 
 
 def test_a_lock_pins_what_is_there_and_refuses_the_rest(tmp_path):
-    images.write(images.lock(["simple"], Engine("docker")), tmp_path / images.LOCK)
+    wanted = images.Wanted("simple", Engine("docker"), "lussac/simple:0.105.3")
+    images.write(images.lock({"one": wanted}), tmp_path / images.LOCK)
     locked = images.read(tmp_path / images.LOCK)
-    assert locked["simple"]["rootfs"] == "sha256:1"
-    images.check("simple", REF, locked)
-    assert images.verify(locked, Engine("docker")) == {"simple": ""}
-    assert "missing" in images.verify(locked, Engine("docker", missing="missing"))["simple"]
+    assert locked["one"] == {
+        "sorter": "simple",
+        "image": "x",
+        "digest": "",
+        "rootfs": "sha256:1",
+        "platform": "linux/amd64",
+    }
+    images.check("one", REF, locked)
+    assert images.verify(locked, Engine("docker")) == {"one": ""}
+    assert "missing" in images.verify(locked, Engine("docker", missing="missing"))["one"]
     with pytest.raises(EngineError, match="not in the lock file"):
         images.check("tridesclous2", REF, locked)
-    changed = {"simple": {**locked["simple"], "rootfs": "sha256:2"}}
+    changed = {"one": {**locked["one"], "rootfs": "sha256:2"}}
     with pytest.raises(EngineError, match="the lock file has sha256:2"):
-        images.check("simple", REF, changed)
+        images.check("one", REF, changed)
+    same = {"one": {**changed["one"], "digest": "sha256:d"}}
+    images.check("one", replace(REF, digest="sha256:d"), same)
 
 
 def test_a_lock_file_that_is_none(tmp_path):
