@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write what a run did as one HTML page")
     report.add_argument("logs", type=Path, help="the logs_folder of a run")
     report.add_argument("-o", "--output", type=Path, help="the file to write (report.html in the logs_folder)")
+    report.add_argument("--ro-crate", action="store_true", help="describe the logs folder as an RO-Crate instead")
     compare = commands.add_parser("compare", help="write two or more runs or sortings side by side as one HTML page")
     compare.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN", help="the logs_folder of a run, or a sorting in any format of 'analyses'"

@@ -4,15 +4,18 @@ One class is one meaning and one exit code. A message is one sentence of what ha
 path), and one of what to do next. Anything that is not a `LussacError` is a bug of ours and shows a traceback.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 
 class LussacError(Exception):
     """Base of all errors that belong to the user."""
 
     exit_code: ClassVar[int] = 1
+    record: Mapping[str, Any] = MappingProxyType({})
+    """What is to be recorded of the sorter run that failed; empty where none was started."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -28,6 +28,9 @@ PARAMS_FOLDER = "$PARAMS_FOLDER"
 LONGEST_PATH, LONGEST_NAME = 4095, 255
 LARGEST_FILE = 1 << 24  # bytes: whoever gives a recording by mistake need not wait until it is read
 
+LOCK = "params.lock.json"
+"""Beside params.json: the images that its sorters may run in."""
+
 
 class Strict(BaseModel):
     """Base of all parameters: frozen, no unknown keys, finite numbers.

@@ -7,9 +7,12 @@ at its start and at its end, and follows ``provenance.schema.json``.
 import json
 import os
 import platform
+import resource
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from importlib import metadata
 from operator import itemgetter
 from pathlib import Path
@@ -24,8 +27,24 @@ EVENTS = "provenance.jsonl"
 RECORD = "provenance.json"
 NUMERIC_LIBRARIES = ("numpy", "scipy", "numba", "networkx", "spikeinterface", "scikit-learn")
 LIBRARIES = (*NUMERIC_LIBRARIES, "probeinterface", "neo", "pydantic", "zarr", "h5py", "docker", "spython", "torch")
-VOLATILE = ("run", "time", "started", "ended", "seconds", "modified_ns", "host", "command", "logs_folder")
+VOLATILE = (
+    "run",
+    "time",
+    "started",
+    "ended",
+    "seconds",
+    "modified_ns",
+    "host",
+    "command",
+    "logs_folder",
+    "argv",
+    "resumed_from",
+    "peak_memory",
+)
 """Keys whose values differ between two runs that did the same."""
+
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes in which the system counts the memory of a process."""
 
 Facts = Mapping[str, Any]
 
@@ -43,7 +62,29 @@ def versions(names: Sequence[str]) -> dict[str, str]:
 
 def software() -> dict[str, Any]:
     """Return what runs: Lussac, Python and the libraries that results may depend on."""
-    return {"lussac": __version__, "python": platform.python_version(), "libraries": versions(LIBRARIES)}
+    return {
+        "lussac": __version__,
+        "revision": revision(Path(__file__).parents[1]),
+        "image": os.environ.get("LUSSAC_IMAGE", ""),
+        "python": platform.python_version(),
+        "libraries": versions(LIBRARIES),
+    }
+
+
+def revision(checkout: Path) -> dict[str, Any] | None:
+    """Return the commit that a checkout is at, and whether anything in it was changed since; None where it is none."""
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        commit, changes = (_git(checkout, *words) for words in (("rev-parse", "HEAD"), ("status", "--porcelain")))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "changed": bool(changes)}
+
+
+def _git(checkout: Path, *words: str) -> str:
+    command = ["git", "--no-optional-locks", "-C", str(checkout), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603 - our words
 
 
 def host() -> dict[str, Any]:
@@ -53,9 +94,33 @@ def host() -> dict[str, Any]:
     return {
         "name": platform.node(),
         "system": platform.platform(),
+        "kernel": platform.release(),
         "machine": platform.machine(),
+        "cpu": _after("model name", Path("/proc/cpuinfo")),
         "cpus": cpus,
         "memory": memory,
+        "gpus": [_after("Model", file) for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))],
+        "gpu_driver": _after("NVRM version", Path("/proc/driver/nvidia/version")),
+    }
+
+
+def _after(key: str, file: Path) -> str:
+    """Return what stands behind a key and a colon in a file of the kernel; empty where there is no such file or key."""
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
+
+
+def period(seconds: float) -> dict[str, Any]:
+    """Return start, end and duration of something that has just ended, and the most memory that this process has used."""
+    now = datetime.now(UTC)
+    return {
+        "started": (now - timedelta(seconds=seconds)).isoformat(timespec="milliseconds"),
+        "ended": now.isoformat(timespec="milliseconds"),
+        "seconds": round(seconds, 3),
+        "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT,
     }
 
 
@@ -122,13 +187,19 @@ class Provenance:
         facts
             As in the schema.
         """
-        line = {"run": self.run, "time": _now(), "event": event, **facts}
+        again = {"resumed_from": self.makers.get(str(facts["key"]), "")} if facts.get("outcome") in ("reused", "stale") else {}
+        line = {"run": self.run, "time": _now(), "event": event, **facts, **again}
         text = json.dumps(line, default=str)
         with (self.folder / EVENTS).open("a", encoding="utf-8") as stream:
             stream.write(text + "\n")
             stream.flush()
             os.fsync(stream.fileno())
         self.events.append(json.loads(text))
+
+    @cached_property
+    def makers(self) -> Mapping[str, str]:
+        """The run that made each result of this logs folder, by the result's key."""
+        return {event["key"]: event["run"] for event in _events(self.folder) if event.get("outcome") == "done"}
 
     def end(self, status: str, exit_code: int, message: str = "") -> None:
         """Close the record.
@@ -185,6 +256,16 @@ def stable(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, list):
         return [stable(inner) for inner in value]
     return value
+
+
+def _events(folder: Path) -> Iterator[Facts]:
+    """Yield the events of all runs in a logs folder; a line that a crash cut short is left out."""
+    file = folder / EVENTS
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
 
 
 def _now() -> str:

@@ -19,6 +19,7 @@ from lussac import recording as rec
 from lussac import sortings as srt
 from lussac.errors import FolderError, InterruptedRunError, LussacError, SorterError
 from lussac.modules.base import Sortings
+from lussac.params import LOCK
 from lussac.pipeline.inputs import HASHES_FILE, Inputs, input_files, read_hashes, read_inputs
 from lussac.pipeline.log import LOG_FILE, library_warnings, session_log
 from lussac.pipeline.perform import Materials, Performer
@@ -27,7 +28,7 @@ from lussac.pipeline.recorded import PARAMS_FILE
 from lussac.pipeline.result import Given, Options, Result, Step
 from lussac.pipeline.walk import Node, Perform, Route, State, Visit, exported, final, walk
 from lussac.plan import Plan
-from lussac.provenance import Provenance, describe_files, read_record
+from lussac.provenance import Provenance, describe_files, period, read_record
 from lussac.store import Store, refuse_foreign, scratch_folder, write_atomically
 
 REPORT_FILE = "report.html"
@@ -179,6 +180,7 @@ class _Run:
                 "sha256": hashlib.sha256(document.text.encode()).hexdigest(),
             },
             jobs=self.jobs,
+            lock=describe_files(filter(Path.is_file, [self.plan.base / LOCK])),
         )
         for facts in describe_files(input_files(self.plan), known):
             self.provenance.add("input", **facts)
@@ -270,7 +272,7 @@ class _Run:
             **_facts(node),
             outcome=outcome,
             folder=str(found.folder) if found else "",
-            seconds=round(seconds, 3),
+            **period(seconds),
             results={name: _described(sorting) for name, sorting in results.items()},
             exports=[str(path) for path in step.exports],
             outputs=[*own, *outside],

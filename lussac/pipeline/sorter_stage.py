@@ -173,7 +173,8 @@ class SorterStage:
         self.log.error("%s", result)
         self.watch(Progress(job.name, "failed", str(result)))
         outcome = "interrupted" if isinstance(result, InterruptedRunError) else "failed"
-        self.provenance.add("sorter", name=job.name, sorter=job.sorter, key=job.key, outcome=outcome, message=str(result))
+        known = {"name": job.name, "sorter": job.sorter, "key": job.key}
+        self.provenance.add("sorter", **{**result.record, **known, "outcome": outcome, "message": str(result)})
 
     def _tell(self, name: str, state: Literal["done", "reused"], result: Finished, outcome: str) -> None:
         units = result.record["units"]

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lussac import params
 from lussac.engines.base import Engine, ImageRef
 from lussac.errors import EngineError, UsageError
 from lussac.sorters.catalogue import catalogue
 from lussac.store import write_atomically
 
 FORMAT = 2
-LOCK = "params.lock.json"
+LOCK = params.LOCK
 
 
 @dataclass(frozen=True, slots=True)

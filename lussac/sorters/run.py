@@ -3,17 +3,18 @@
 import concurrent.futures
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lussac.engines.base import IN, OUT, WORK, Engine, Exit, Job, Limits, Mount, Outcome, Progress
+from lussac.engines.base import IN, OUT, WORK, Engine, Exit, ImageRef, Job, Limits, Mount, Outcome, Progress
 from lussac.errors import InterruptedRunError, LussacError, SorterError
 from lussac.sorters.folder import LOG, Finished, assemble, draft_of, empty_outputs, find, forget_failure, keep_failed, publish
 from lussac.sorters.job import SorterJob
@@ -51,12 +52,16 @@ def sort(job: SorterJob, progress: Progress, stop: threading.Event) -> Finished:
     with explained(job.folder.parent), draft_of(job.folder, for_owner=job.engine.runs_as_owner) as draft:
         _write_inputs(job, draft)
         request = as_job(job, draft)
+        started = _now()
         end = run_job(job.engine, request, draft, progress, stop)
         result = _result(draft / "out")
         end = judged(end, result, full=shutil.disk_usage(draft).free < FULL)
+        told = _record(job, request, end, result) | {"started": started, "ended": _now()}
         if end.outcome is not Outcome.OK:
-            raise _failure(job, end, result, keep_failed(job, draft))
-        record = assemble(job, draft, _record(job, request, end, result))
+            failure = _failure(job, end, result, keep_failed(job, draft))
+            failure.record = told
+            raise failure
+        record = assemble(job, draft, told | {"freeze": file_hash(draft / "out" / "freeze.txt")})
         publish(draft / "out", job.folder)
     forget_failure(job.folder)
     return Finished(job.folder, record)
@@ -226,8 +231,8 @@ def _result(out: Path) -> Mapping[str, Any] | None:
     return result
 
 
-def _record(job: SorterJob, request: Job, end: Exit, result: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Return all that is to be told about a finished run."""
+def _record(job: SorterJob, request: Job, end: Exit, result: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return all that is to be told about a run that has ended."""
     result = result or {}
     return {
         "name": job.name,
@@ -235,32 +240,26 @@ def _record(job: SorterJob, request: Job, end: Exit, result: Mapping[str, Any] |
         "key": job.key,
         "outcome": "done",
         "folder": str(job.folder),
+        "recording": job.made_from["recording"],
         "engine": dict(job.engine.describe()),
-        "image": {
-            "requested": job.image.asked,
-            "resolved": job.image.start,
-            "manifest": job.image.digest,
-            "rootfs": job.image.rootfs,
-            "source": job.image.source,
-            **job.image.details,
-        },
+        "image": described(job.image),
         "argv": list(end.command),
         "mounts": [
             {"host": str(mount.source), "container": mount.target, "mode": "ro" if mount.read_only else "rw"}
             for mount in request.mounts
         ],
+        "user": _user(end),
         "network": "network" not in end.enforced,
         "relaxed": sorted(request.relaxed),
         "gpu": job.gpu,
         "limits": {
-            "cores": request.limits.cores,
-            "memory": request.limits.memory,
-            "seconds": request.limits.seconds,
+            "asked": {"cores": request.limits.cores, "memory": request.limits.memory, "seconds": request.limits.seconds},
             "enforced": list(end.enforced),
         },
-        "threads": request.env["OMP_NUM_THREADS"],
+        "threads": {name: request.env[name] for name in THREADS},
         "parameters": dict(job.parameters),
         "seed": job.seed,
+        "seed_parameter": job.row.seed or "",
         "deterministic": job.row.deterministic,
         "runner": file_hash(RUNNER),
         "versions": result.get("versions", {}),
@@ -269,7 +268,36 @@ def _record(job: SorterJob, request: Job, end: Exit, result: Mapping[str, Any] |
         "segments": result.get("segments"),
         "peak_memory": result.get("peak_memory"),
         "exit_code": end.code,
+        "out_of_memory": end.outcome is Outcome.OOM,
+        "timeout": end.outcome is Outcome.TIMEOUT,
         "seconds": round(end.seconds, 3),
-        "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "why": job.why,
     }
+
+
+def described(image: ImageRef) -> dict[str, Any]:
+    """Return what is to be told about an image: all of its digests, and what it says of itself; pure."""
+    details = image.details
+    sif = {"path": details["sif"], "sha256": details["sha256"], "made_by": details["made by"]} if "sif" in details else None
+    return {
+        "requested": image.asked,
+        "resolved": image.start,
+        "manifest": image.digest,
+        "config": details.get("id", ""),
+        "rootfs": image.rootfs,
+        "platform": details.get("platform", ""),
+        "labels": {key.removeprefix("label "): value for key, value in details.items() if key.startswith("label ")},
+        "source": image.source,
+        "sif": sif,
+        "distributions": dict(details) if image.source == "none" else {},
+    }
+
+
+def _user(end: Exit) -> str:
+    """Return who the sorter ran as: docker was told, the other engines run it as this process."""
+    told = next((word.removeprefix("user=") for word in end.command if word.startswith("user=")), "")
+    return told or f"{os.geteuid()}:{os.getegid()}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,23 +1,32 @@
 """Sorters for real, through the runner and the job files, on a short recording."""
 
+import json
 import os
 import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
 from lussac import sorters
 from lussac.errors import EngineError, FolderError, InterruptedRunError, SorterError
 from lussac.params import SorterParams
+from lussac.provenance import SCHEMA_FILE
 from lussac.sorters.run import as_job
 from lussac.store import file_hash
 
 
 def ignore(*_words: str) -> None:
     pass
+
+
+def described_whole(record) -> None:
+    """Hold the record of a sorter against the schema that is shipped."""
+    schema = json.loads(SCHEMA_FILE.read_text())
+    jsonschema.validate(json.loads(json.dumps(record)), {"$defs": schema["$defs"], "$ref": "#/$defs/sorter"})
 
 
 @pytest.fixture
@@ -55,6 +64,7 @@ def test_sorts_and_is_found_again(prepare, sorter, tmp_path):
     assert lines
     assert finished.folder == tmp_path / "analyses" / "run"
     assert finished.record["versions"]["spikeinterface"]
+    described_whole(finished.record)
     assert [path.name for path in (tmp_path / "analyses").iterdir()] == ["run"]
     assert all(file_hash(Path(output["path"])) == output["sha256"] for output in finished.record["outputs"])
     again = sorters.find(prepare(sorter))
@@ -86,6 +96,9 @@ def test_one_that_fails_says_why_and_stops_no_other(prepare, tmp_path):
     results = sorters.sort_all([bad, good], 2, None, ignore, threading.Event())
     assert isinstance(results["good"], sorters.Finished)
     error = results["bad"]
+    described_whole(results["good"].record)
+    described_whole({**error.record, "outcome": "failed"})
+    assert error.record["exit_code"] == 1
     assert isinstance(error, SorterError)
     assert "bad (simple" in str(error)
     assert "unknown clustering method no such thing" in str(error)
@@ -127,6 +140,7 @@ def test_a_container_gives_the_same_spikes(prepare_on, container, sorter, tmp_pa
     here = sort(prepare_on("local", sorter, name="here"))
     assert np.array_equal(there.load().to_spike_vector(), here.load().to_spike_vector())
     assert there.record["image"]["rootfs"].startswith("sha256:")
+    described_whole(there.record)
     assert {path.lstat().st_uid for path in tmp_path.rglob("*")} == {tmp_path.stat().st_uid}
 
 
