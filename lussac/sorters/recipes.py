@@ -19,7 +19,6 @@ from lussac.sorters.catalogue import catalogue
 
 BASE = "base"
 """The image below those of Python sorters, and its folder."""
-PYTHON_IMAGE = "python:3.11-slim-bookworm"
 INSTALLED = Path(__file__).parents[1] / "containers"
 CHECKOUT = Path(__file__).parents[2] / "containers"
 
@@ -105,6 +104,14 @@ def read(name: str) -> Recipe:
     return Recipe.model_validate(tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {})
 
 
+def python_image() -> str:
+    """Return the Python image below all, as the recipe pins it."""
+    pinned = re.search(r"^ARG BASE_IMAGE=(\S+)", (folder() / "python.Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    if pinned is None:
+        raise ValueError("python.Dockerfile names no BASE_IMAGE")
+    return pinned[1]
+
+
 def tag(name: str) -> str:
     """Return the name of the image that a recipe makes."""
     if name != BASE:
@@ -132,7 +139,7 @@ def base_of(name: str, sources: Sources) -> str:
                 f"(`docker pull {recipe.published}:TAG` prints it)."
             )
         return sources.base
-    return (sources.base or PYTHON_IMAGE) if name == BASE or recipe.alone else tag(BASE)
+    return (sources.base or python_image()) if name == BASE or recipe.alone else tag(BASE)
 
 
 def refuse_moving(name: str, base: ImageRef) -> None:

@@ -237,7 +237,7 @@ def pythons(folder: Path, *versions: str) -> dict[str, Path | str]:
 def test_spikeinterface_is_laid_over_an_image_with_the_layout_of_the_published_one(
     daemon, sorter, versions, program, said, tmp_path, recording_folder
 ):
-    python = os.environ.get("BASE_IMAGE", recipes.PYTHON_IMAGE)
+    python = os.environ.get("BASE_IMAGE", recipes.python_image())
     if not DockerEngine().has_image(python):
         pytest.skip(f"there is no {python} here")
     files = {**pythons(tmp_path, *versions), program: f"#!/bin/sh\necho {program} $*\nexit 9\n"}

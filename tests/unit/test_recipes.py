@@ -36,6 +36,14 @@ def test_a_recipe_takes_any_base_and_needs_no_root(file):
     assert text.count("pip install") + text.count("bin/python install") == text.count("--require-hashes")
 
 
+def test_the_python_image_is_pinned_as_that_of_the_service():
+    pinned = recipes.python_image()
+    assert re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", pinned)
+    assert f"ARG BASE_IMAGE={pinned}\n" in (ROOT / "Dockerfile").read_text()
+    assert recipes.base_of(recipes.BASE, recipes.Sources()) == pinned
+    assert recipes.base_of("simple", recipes.Sources(base="my/python:3.11")) == recipes.tag(recipes.BASE)
+
+
 def test_every_sorter_that_is_published_or_packaged_has_its_folder():
     published = {"kilosort", "kilosort2", "kilosort2_5", "kilosort3", "ironclust", "hdsort", "waveclus", "waveclus_snippets"}
     assert set(PUBLISHED) == published | {"combinato", "pykilosort", "yass"}
