@@ -30,3 +30,4 @@ if __name__ == "__main__":
     compile_lock("dev", "pyproject.toml", "--group=dev", "--constraint=requirements/lussac.txt")
     compile_lock("actionlint", "requirements/actionlint.in")
     compile_lock("build", "requirements/build.in", "--constraint=requirements/dev.txt")
+    compile_lock("validator", "requirements/validator.in")

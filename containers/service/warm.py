@@ -3,8 +3,6 @@
 The pipelines of the examples run on a short recording; exports compile nothing and are left out.
 """
 
-
-
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
