@@ -5,6 +5,8 @@ file for each of their Pythons. The CPU build of torch (``+cpu``) is looked for 
 $TORCH_INDEX.
 """
 
+# ruff: noqa: INP001 - a script, not a package
+
 import os
 import re
 import subprocess

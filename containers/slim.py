@@ -4,6 +4,8 @@ The root of a running image is read-only, so what isn't compiled now is compiled
 of times give the same bytes in every build.
 """
 
+# ruff: noqa: INP001 - a script, not a package
+
 import compileall
 import py_compile
 import shutil

@@ -3,6 +3,8 @@
 The pipelines of the examples run on a short recording; exports compile nothing and are left out.
 """
 
+# ruff: noqa: INP001 - a script, not a package
+
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
