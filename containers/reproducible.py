@@ -4,7 +4,7 @@ Needs docker, the images of the sorters below, and apptainer or singularity; as 
 Exit code 5 where something differs, with its name.
 """
 
-# ruff: noqa: T201 - a script, not a package
+# ruff: noqa: INP001, T201 - a script, not a package
 
 import contextlib
 import hashlib
