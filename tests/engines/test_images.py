@@ -100,8 +100,16 @@ def in_registry(daemon, registry, monkeypatch):
 
 
 def params_file(folder: Path) -> Path:
+    """Write params with one sorter, whose recording nobody reads."""
+    (folder / "recording.dat").write_bytes(bytes(64))
+    given = {"file_paths": "$PARAMS_FOLDER/recording.dat", "num_channels": 4, "sampling_frequency": 30_000.0, "dtype": "int16"}
+    params = {
+        "recording": {"recording_extractor": "binary", "extractor_params": given},
+        "spike_sorting": {"s": {"sorter_name": "simple"}},
+        "lussac": {"logs_folder": "$PARAMS_FOLDER/logs", "pipeline": {"align_units": {"all": {}}}},
+    }
     file = folder / "params.json"
-    file.write_text(json.dumps({"recording": {"recording_extractor": "x"}, "spike_sorting": {"s": {"sorter_name": "simple"}}}))
+    file.write_text(json.dumps(params))
     return file
 
 
@@ -162,7 +170,7 @@ def test_a_lock_of_pulled_images_holds_and_refuses(daemon, in_registry, tmp_path
     first, second = published(daemon, repository, "one"), published(daemon, repository, "two")
     file = params_file(tmp_path)
     as_digest(first)
-    command = ["--engine", "docker", str(file)]
+    command = [str(file), "--engine", "docker"]
     assert main(["images", "verify", *command]) == 2
     assert "lussac images lock" in capsys.readouterr().err
     assert main(["images", "lock", *command]) == 0
@@ -198,8 +206,8 @@ def test_apptainer_pulls_the_same_digest_and_a_lock_of_docker_holds_for_it(daemo
     assert found.digest == digest
     assert Path(found.start).parent == tmp_path / "sif"
     file = params_file(tmp_path)
-    assert main(["images", "lock", "--engine", "docker", str(file)]) == 0
-    assert main(["images", "verify", "--engine", "singularity", str(file)]) == 0
+    assert main(["images", "lock", str(file), "--engine", "docker"]) == 0
+    assert main(["images", "verify", str(file), "--engine", "singularity"]) == 0
     as_digest(ABSENT)
     with pytest.raises(EngineError, match="can't be made into an image file"):
         images.pull("simple", engine)
