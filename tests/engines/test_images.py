@@ -213,6 +213,11 @@ def test_apptainer_pulls_the_same_digest_and_a_lock_of_docker_holds_for_it(daemo
         images.pull("simple", engine)
 
 
+def removed(daemon, name: str) -> None:
+    with contextlib.suppress(docker.errors.ImageNotFound):
+        daemon.images.remove(name, force=True)
+
+
 def pythons(folder: Path, *versions: str) -> dict[str, Path | str]:
     """Return Pythons of this machine as the files of a context: an archive that lays them where miniconda is."""
     missing = [version for version in versions if not list(PYENV.glob(f"{version}.*"))]
@@ -254,16 +259,17 @@ def test_spikeinterface_is_laid_over_an_image_with_the_layout_of_the_published_o
         f"FROM {python}",
         "USER 0",
         *(f"ADD python-{version}.tar /home/" for version in versions),
+        "RUN printf '/home/%s/lib\\n' $(ls /home) > /etc/ld.so.conf.d/pythons.conf && ldconfig",
         *(f"RUN ln -s /home/{other}/bin/python{other} /usr/local/bin/" for other in versions[1:]),
         "RUN mkdir -p /usr/bin/mlrtapp /yass/src/yass && echo '__version__ = \"2.0\"' > /yass/src/yass/__init__.py",
         f"COPY {program} /usr/bin/mlrtapp/",
         f"RUN chmod 755 /usr/bin/mlrtapp/{program}",
-        "ENV PATH=/home/miniconda3/bin:/usr/bin/mlrtapp:$PATH",
+        "ENV PATH=/home/miniconda3/bin:/usr/bin/mlrtapp:$PATH PIP_CERT=/etc/ssl/certs/ca-certificates.crt",
         f'ENTRYPOINT ["/usr/bin/mlrtapp/{program}"]',
     ]
     with contextlib.ExitStack() as undo:
         for name in (tag, stand_in):
-            undo.callback(lambda name=name: daemon.images.remove(name, force=True))
+            undo.callback(removed, daemon, name)
         builder.build(context_of("\n".join(lines), **files), stand_in, {}, {}, ignore)
         build = recipes.plan(sorter, DockerEngine().resolve(stand_in, pull=False), recipes.Sources(base=stand_in))
         context = io.BytesIO()
