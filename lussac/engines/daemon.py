@@ -15,6 +15,8 @@ from lussac.engines.gpus import ALL
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 CDI = "nvidia.com/gpu"
 SYSTEM = "unix:///var/run/docker.sock"
+PARENT, CONTAINER, RUN, OWNER = "io.lussac.parent", "io.lussac.container", "io.lussac.run", "io.lussac.owner"
+"""Labels: the process of Lussac, the container that it is in (if any), the run of the job, and whose the files of a root are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,15 +34,13 @@ from lussac.engines.base import (
     judge,
     supervise,
 )
-from lussac.engines.daemon import Daemon, ask, connect, default_host, gpu_request
+from lussac.engines.daemon import CONTAINER, OWNER, PARENT, RUN, Daemon, ask, connect, default_host, gpu_request
 from lussac.engines.gpus import allotted
 from lussac.engines.hostpaths import Here, bind, find, may_be_container, own_ids, verify
 from lussac.engines.preflight import Answer, check
 from lussac.engines.preflight import arguments as preflight
 from lussac.errors import EngineError
 
-PARENT, CONTAINER, RUN, OWNER = "io.lussac.parent", "io.lussac.container", "io.lussac.run", "io.lussac.owner"
-"""Labels: the process of Lussac, the container that it is in (if any), the run of the job, and whose the files of a root are."""
 ROOTS_RIGHTS = ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
 """What an image that must run as root needs to write to the folders of a user."""
 PATIENCE = 20.0

@@ -10,6 +10,9 @@ import docker
 import pytest
 from engines_here import PODMAN, REPOSITORY, answering, image_of, left_by
 
+from lussac.engines import hostpaths
+from lussac.engines.daemon import PARENT
+
 pytestmark = pytest.mark.docker
 
 PROGRAM = """
@@ -142,6 +145,20 @@ def test_the_command_to_use_is_that_of_this_container(orchestrate):
     assert "docker run --rm -v /your/folder:/results" in message
     assert f"-v {shlex.quote(f'{orchestrate.host}:/data')}" in message
     assert ":/var/run/docker.sock" in message
+
+
+def test_the_sorter_of_another_run_is_not_this_process(daemon, client, tmp_path, monkeypatch):
+    """It has the params folder at the very path that it has here."""
+    monkeypatch.setattr(hostpaths, "may_be_container", lambda: True)
+    monkeypatch.setattr(hostpaths, "own_ids", lambda: iter(()))
+    same = docker.types.Mount(str(tmp_path), str(tmp_path), type="bind", read_only=True)
+    options = {"mounts": [same], "network_mode": "none", "detach": True}
+    for labels, found in (({PARENT: "of/another/run/1"}, False), ({}, True)):
+        other = client.containers.run(daemon[1], ["python", "-c", "import time; time.sleep(60)"], labels=labels, **options)
+        try:
+            assert (hostpaths.find(client, tmp_path) is not None) == found
+        finally:
+            other.remove(force=True)
 
 
 @BOTH
