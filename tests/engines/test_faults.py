@@ -142,11 +142,11 @@ def test_the_path_of_an_image_file_is_as_good_as_its_name(image_file, recording_
 
 def test_another_digest_than_the_locked_one_is_refused(container, recording_folder, tmp_path):
     run = SorterParams(sorter_name="simple", sorter_params={})
-    locked = images.lock(["simple"], container)["images"]
+    locked = images.lock({"run": images.Wanted("simple", container, IMAGE)})["images"]
     job = sorters.prepare("run", run, recording_folder, "r", engine=container.name, base=tmp_path, pull=False, locked=locked)
-    assert job.image.rootfs == locked["simple"]["rootfs"]
-    other = {"simple": {**locked["simple"], "rootfs": "sha256:" + "0" * 64}}
-    with pytest.raises(EngineError, match=r"The image of simple here is sha256:.*Pull or build the pinned one"):
+    assert job.image.rootfs == locked["run"]["rootfs"]
+    other = {"run": {**locked["run"], "rootfs": "sha256:" + "0" * 64}}
+    with pytest.raises(EngineError, match=r"The image of run here is sha256:.*Pull or build the pinned one"):
         sorters.prepare("run", run, recording_folder, "r", engine=container.name, base=tmp_path, pull=False, locked=other)
 
 
