@@ -46,6 +46,7 @@ ROOTS_RIGHTS = ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
 PATIENCE = 20.0
 """Seconds that a daemon gets to come back."""
 KILLED = 128 + 9
+CONFLICT = 409
 SUBPATHS_SINCE = (1, 45)
 
 
@@ -373,7 +374,11 @@ def _remove(client: docker.DockerClient, container: Container) -> None:
                 container.kill()
             _answer(client, giving_back(container.id, container.attrs["Image"], owner))
     finally:
-        container.remove(force=True, v=True)
+        try:
+            container.remove(force=True, v=True)
+        except APIError as error:
+            if error.status_code != CONFLICT:  # else somebody is removing it already
+                raise
 
 
 def giving_back(container: str, image: str, owner: str) -> dict[str, Any]:

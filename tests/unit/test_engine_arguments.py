@@ -2,10 +2,13 @@
 
 import csv
 import os
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import requests
+from docker.errors import APIError
 from docker.types import Mount as Bind
 from hypothesis import given
 from hypothesis import strategies as st
@@ -271,3 +274,22 @@ def test_the_tail_of_a_log(tmp_path):
         log.flush()
         assert tail.line() == "20 %"
         assert tail.line() == ""
+
+
+@dataclass
+class Refusing:
+    """A container whose removal the daemon refuses."""
+
+    status: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def remove(self, **_options: bool) -> None:
+        response = requests.Response()
+        response.status_code = self.status
+        raise APIError("refused", response=response)
+
+
+def test_a_container_that_somebody_removes_already_is_left_to_them():
+    docker._remove(None, Refusing(409))
+    with pytest.raises(APIError):
+        docker._remove(None, Refusing(500))
