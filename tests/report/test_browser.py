@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -87,12 +86,10 @@ def sort(page, name):
     page.locator("#units thead button", has_text=name).click()
 
 
-def test_600_units_open_quickly_and_sort_and_filter(opened, logs):
+def test_600_units_open_sort_and_filter(opened, logs):
     decision = json.dumps({"unit": ["a", 1], "action": "merged", "reason": "", "numbers": {"unit": 0}})
     file = write_report(logs(600, decisions=decision, seen=True))
-    started = time.monotonic()
     page = opened(file)
-    assert time.monotonic() - started < 20  # on a busy machine; less than a second on an idle one
     assert len(column(page, "unit")) == 200
     sort(page, "contamination")
     sort(page, "firing rate")
