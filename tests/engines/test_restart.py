@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 import threading
 import time
-import warnings
 from pathlib import Path
 
 import docker
@@ -20,6 +19,8 @@ from lussac.sorters.run import run_job
 
 pytestmark = [
     pytest.mark.docker,
+    # the SDK leaves sockets to a daemon that has gone to the garbage collector, which comes when it likes
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.skipif(os.geteuid() != 0 or shutil.which("dockerd") is None, reason="a daemon of our own takes root and dockerd"),
 ]
 SCRIPTS = REPOSITORY / "containers" / "testbed"
@@ -60,11 +61,9 @@ class Daemon:
 
 @pytest.fixture(autouse=True)
 def collected():
-    """Collect the sockets to a daemon that has gone, which the SDK leaves to the garbage collector."""
+    """Collect what is left of connections to a daemon that has gone before another test would be blamed for it."""
     yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -88,25 +87,31 @@ def daemon():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_the_sorter_is_started_once_more_from_empty_folders(daemon, tmp_path):
-    engine = DockerEngine(host=daemon.host)
+def begun(engine, image: str, program: str, folder: Path) -> tuple[threading.Thread, list]:
+    """Start a program as a job that says when it runs; return the thread that waits for it, and where its end will be."""
     for name in ("in", "work", "out"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "in" / "one").touch()
+        (folder / name).mkdir()
+    (folder / "in" / "one").touch()
     mounts = (
-        Mount(tmp_path / "in", IN),
-        Mount(tmp_path / "work", WORK, read_only=False),
-        Mount(tmp_path / "out", OUT, read_only=False),
+        Mount(folder / "in", IN),
+        Mount(folder / "work", WORK, read_only=False),
+        Mount(folder / "out", OUT, read_only=False),
     )
-    image = engine.resolve(daemon.image, pull=False)
-    job = Job(image=image, argv=("python", "-c", PROGRAM), mounts=mounts, env={}, limits=Limits(seconds=300), label=tmp_path.name)
+    found, limits = engine.resolve(image, pull=False), Limits(seconds=300)
+    job = Job(image=found, argv=("python", "-c", program), mounts=mounts, env={}, limits=limits, label=folder.name)
     ends = []
-    runs = threading.Thread(target=lambda: ends.append(run_job(engine, job, tmp_path, lambda _line: None, threading.Event())))
+    runs = threading.Thread(target=lambda: ends.append(run_job(engine, job, folder, lambda _line: None, threading.Event())))
     runs.start()
     deadline = time.monotonic() + 60
-    while not (tmp_path / "out" / "up").exists():
+    while not (folder / "out" / "up").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    return runs, ends
+
+
+def test_the_sorter_is_started_once_more_from_empty_folders(daemon, tmp_path):
+    engine = DockerEngine(host=daemon.host)
+    runs, ends = begun(engine, daemon.image, PROGRAM, tmp_path)
     (tmp_path / "in" / "two").touch()
     daemon.stop()
     daemon.start()
@@ -122,23 +127,8 @@ def test_the_sorter_is_started_once_more_from_empty_folders(daemon, tmp_path):
 def test_a_daemon_that_stays_away_is_a_fault_of_the_engine(daemon, tmp_path, monkeypatch):
     monkeypatch.setattr("lussac.engines.docker.PATIENCE", 1.0)
     engine = DockerEngine(host=daemon.host)
-    for name in ("in", "work", "out"):
-        (tmp_path / name).mkdir()
-    mounts = (
-        Mount(tmp_path / "in", IN),
-        Mount(tmp_path / "work", WORK, read_only=False),
-        Mount(tmp_path / "out", OUT, read_only=False),
-    )
     program = "import time; open('/lussac/out/up', 'w').close(); time.sleep(600)"
-    image = engine.resolve(daemon.image, pull=False)
-    job = Job(image=image, argv=("python", "-c", program), mounts=mounts, env={}, limits=Limits(), label=tmp_path.name)
-    ends = []
-    runs = threading.Thread(target=lambda: ends.append(run_job(engine, job, tmp_path, lambda _line: None, threading.Event())))
-    runs.start()
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "out" / "up").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    runs, ends = begun(engine, daemon.image, program, tmp_path)
     daemon.stop()
     runs.join(120)
     (end,) = ends
