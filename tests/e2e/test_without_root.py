@@ -80,7 +80,7 @@ def test_a_sorter_runs_and_all_files_are_the_users(command, params):
     assert record["engine"]["rootless"] == "True"
     assert record["units"] >= 2
     assert owners(params.parent) == {params.stat().st_uid}
-    assert left_by(answering("singularity"), "one", params.parent) == []
+    assert left_by(answering("singularity"), params.parent) == []
 
 
 def test_nothing_is_left_after_the_user_stops_it(command, params):
@@ -92,7 +92,7 @@ def test_nothing_is_left_after_the_user_stops_it(command, params):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
-    assert left_by(answering("singularity"), "one", params.parent) == []
+    assert left_by(answering("singularity"), params.parent) == []
     assert owners(params.parent) == {params.stat().st_uid}
 
 

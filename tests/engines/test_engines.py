@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from engines_here import answering, image_of, left_by, owners
+from engines_here import answering, image_of, job_in, left_by, owners
 
-from lussac.engines.base import IN, OUT, WORK, Job, Limits, Mount, Outcome
+from lussac.engines.base import IN, OUT, Job, Limits, Outcome
 
 
 def ignore(_line: str) -> None:
@@ -20,22 +20,10 @@ def ignore(_line: str) -> None:
 @pytest.fixture
 def make_job(image, tmp_path):
     def make(program: str, **changes) -> Job:
-        for name in ("in", "work", "out"):
-            (tmp_path / name).mkdir()
+        env = {"PYTHONUNBUFFERED": "1", "WHERE": OUT}
+        job = job_in(tmp_path, image, "python", "-c", program, **{"env": env, **changes})
         (tmp_path / "in" / "given").write_text("given")
-        job = Job(
-            image=image,
-            argv=("python", "-c", program),
-            mounts=(
-                Mount(tmp_path / "in", IN),
-                Mount(tmp_path / "work", WORK, read_only=False),
-                Mount(tmp_path / "out", OUT, read_only=False),
-            ),
-            env={"PYTHONUNBUFFERED": "1", "WHERE": OUT},
-            limits=Limits(),
-            label=f"test-{os.getpid()}-{tmp_path.name}",
-        )
-        return replace(job, **changes)
+        return job
 
     return make
 
@@ -124,7 +112,8 @@ def test_two_run_side_by_side(make_job, engine, tmp_path):
         "while not os.path.exists(other): time.sleep(0.05)"
     )
     jobs = [
-        replace(job, argv=("python", "-c", program, *names), label=names, limits=Limits(seconds=60)) for names in ("ab", "ba")
+        replace(job, argv=("python", "-c", program, *names), label=job.label + names, limits=Limits(seconds=60))
+        for names in ("ab", "ba")
     ]
     ends = []
 
@@ -143,7 +132,7 @@ def test_two_run_side_by_side(make_job, engine, tmp_path):
 def test_nothing_is_left_after_a_run(make_job, run, engine, tmp_path, program):
     job = make_job(program)
     run(job)
-    assert left_by(engine, job.label, tmp_path) == []
+    assert left_by(engine, tmp_path) == []
     assert owners(tmp_path) == {os.getuid()}
 
 
@@ -161,14 +150,7 @@ def test_the_command_may_be_called_singularity(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", ":".join([str(tmp_path / "bin"), *tools]))
     assert engine.unavailable() is None
     assert engine.describe()["flavour"] == "singularity"
-    for name in ("in", "work", "out"):
-        (tmp_path / name).mkdir()
-    mounts = (
-        Mount(tmp_path / "in", IN),
-        Mount(tmp_path / "work", WORK, read_only=False),
-        Mount(tmp_path / "out", OUT, read_only=False),
-    )
-    job = Job(image=found, argv=("python", "-c", "print('here')"), mounts=mounts, env={}, limits=Limits(), label="singularity")
+    job = job_in(tmp_path, found, "python", "-c", "print('here')")
     end = engine.run(job, tmp_path / "log", ignore, threading.Event())
     assert end.outcome is Outcome.OK, (tmp_path / "log").read_text()
     assert end.command[0] == str(tmp_path / "bin" / "singularity")

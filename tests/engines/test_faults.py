@@ -14,11 +14,11 @@ from pathlib import Path
 
 import docker
 import pytest
-from engines_here import IMAGE, answering, image_of, left_by, owners
+from engines_here import IMAGE, answering, image_of, job_in, left_by, owners
 
 from lussac import sorters
 from lussac.engines import choose
-from lussac.engines.base import IN, OUT, WORK, Engine, Job, Limits, Mount, Outcome
+from lussac.engines.base import Engine, Limits, Outcome
 from lussac.engines.docker import DockerEngine
 from lussac.errors import EngineError, FolderError, SorterError
 from lussac.params import SorterParams
@@ -55,7 +55,7 @@ def test_a_full_disk_is_named(container, recording_folder, tmp_path):
         assert str(base) in str(failed.value)
         assert "Free some space" in str(failed.value)
         assert not (base / "analyses" / "run").exists()
-        assert left_by(container, job.name, base) == []
+        assert left_by(container, base) == []
 
 
 def load_image_for(client: docker.DockerClient, machine: str) -> str:
@@ -64,7 +64,13 @@ def load_image_for(client: docker.DockerClient, machine: str) -> str:
     layer = io.BytesIO()
     tarfile.open(fileobj=layer, mode="w").close()
     digest = "sha256:" + hashlib.sha256(layer.getvalue()).hexdigest()
-    config = {"architecture": machine, "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [digest]}}
+    labels = {"name": name}  # an image of its own, or removing it would remove that of another test
+    config = {
+        "architecture": machine,
+        "os": "linux",
+        "config": {"Labels": labels},
+        "rootfs": {"type": "layers", "diff_ids": [digest]},
+    }
     manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -125,11 +131,7 @@ def test_an_image_file_that_was_copied_in_part_is_a_fault_of_the_image(image_fil
     engine, file = image_file
     with file.open("rb") as stream:
         (tmp_path / "part.sif").write_bytes(stream.read(8 << 20))
-    for name in ("in", "work", "out"):
-        (tmp_path / name).mkdir()
-    mounts = (Mount(tmp_path / "in", IN), Mount(tmp_path / "work", WORK, False), Mount(tmp_path / "out", OUT, False))  # noqa: FBT003
-    image = engine.resolve(str(tmp_path / "part.sif"), pull=False)
-    job = Job(image=image, argv=("python", "-c", "print(1)"), mounts=mounts, env={}, limits=Limits(), label="part")
+    job = job_in(tmp_path, engine.resolve(str(tmp_path / "part.sif"), pull=False), "python", "-c", "print(1)")
     end = engine.run(job, tmp_path / "log", ignore, threading.Event())
     assert end.outcome is Outcome.IMAGE, (end, (tmp_path / "log").read_text())
 
@@ -182,17 +184,15 @@ def gpu_probes(engine: Engine) -> set[str]:
 @pytest.mark.docker
 def test_a_folder_that_a_container_may_not_write_to_is_told_before_the_sorter_starts(tmp_path):
     engine = answering("podman")
+    job = job_in(tmp_path, image_of(engine), "python", "-c", "print(1)")
     for name, owner in (("in", 12345), ("work", 54321), ("out", 12345)):
-        (tmp_path / name).mkdir()
         os.chown(tmp_path / name, owner, owner)
-    mounts = (Mount(tmp_path / "in", IN), Mount(tmp_path / "work", WORK, False), Mount(tmp_path / "out", OUT, False))  # noqa: FBT003
-    job = Job(image=image_of(engine), argv=("python", "-c", "print(1)"), mounts=mounts, env={}, limits=Limits(), label="refused")
     end = engine.run(job, tmp_path / "log", ignore, threading.Event())
     assert end.outcome is Outcome.MOUNT
     assert "A container may not use" in end.message
     assert not (tmp_path / "log").exists()
     assert [list((tmp_path / name).iterdir()) for name in ("work", "out")] == [[], []]
-    assert left_by(engine, "refused", tmp_path) == []
+    assert left_by(engine, tmp_path) == []
 
 
 @needs_root
@@ -200,23 +200,14 @@ def test_a_folder_that_a_container_may_not_write_to_is_told_before_the_sorter_st
 @pytest.mark.parametrize("end", ["raise ValueError", "import time; time.sleep(600)"], ids=["error", "timeout"])
 def test_what_an_image_writes_that_must_run_as_root_is_the_owners(tmp_path, end):
     engine = answering("docker")
-    for name in ("in", "work", "out"):
-        (tmp_path / name).mkdir()
-        os.chown(tmp_path / name, 12345, 54321)
-    mounts = (Mount(tmp_path / "in", IN), Mount(tmp_path / "work", WORK, False), Mount(tmp_path / "out", OUT, False))  # noqa: FBT003
     program = f"import os; assert os.getuid() == 0; os.makedirs('/lussac/out/a/b'); os.mkdir('/lussac/work/c', 0o700); {end}"
-    job = Job(
-        image=image_of(engine),
-        argv=("python", "-c", program),
-        mounts=mounts,
-        env={},
-        limits=Limits(seconds=5),
-        relaxed=frozenset({"root"}),
-        label=f"as-root-{tmp_path.name}",
-    )
+    relaxed = {"limits": Limits(seconds=5), "relaxed": frozenset({"root"})}
+    job = job_in(tmp_path, image_of(engine), "python", "-c", program, **relaxed)
+    for name in ("in", "work", "out"):
+        os.chown(tmp_path / name, 12345, 54321)
     ended = engine.run(job, tmp_path / "log", ignore, threading.Event())
     assert ended.outcome in (Outcome.SORTER_ERROR, Outcome.TIMEOUT), ended
     for name in ("work", "out"):
         assert any((tmp_path / name).iterdir()), (tmp_path / "log").read_text()
         assert owners(tmp_path / name) == {12345}
-    assert left_by(engine, job.label, tmp_path) == []
+    assert left_by(engine, tmp_path) == []

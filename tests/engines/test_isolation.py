@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from engines_here import job_in, soon_nothing_left_by
 
-from lussac.engines.base import IN, OUT, WORK, Job, Limits, Mount, Outcome
+from lussac.engines.base import WORK, Limits, Mount, Outcome
 from lussac.errors import EngineError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -22,13 +23,9 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture
 def inside(isolating, isolating_image, tmp_path):
     """Return a function that runs a program in a container, and what it needs."""
-    for name in ("in", "work", "out"):
-        (tmp_path / name).mkdir()
+    job = job_in(tmp_path, isolating_image, limits=Limits(seconds=60))
     (tmp_path / "in" / "given").write_text("given")
     (tmp_path / "secret").write_text("of the host")
-    writable = [Mount(tmp_path / name, target, read_only=False) for name, target in (("work", WORK), ("out", OUT))]
-    mounts = (Mount(tmp_path / "in", IN), *writable)
-    job = Job(image=isolating_image, argv=(), mounts=mounts, env={}, limits=Limits(seconds=60), label=f"test-{tmp_path.name}")
 
     def inside(program: str, **changes):
         job_now = replace(job, argv=("python", "-c", program), **changes)
@@ -165,14 +162,8 @@ def test_after_kill_9_nothing_is_left_at_the_next_start(isolating, isolating_ima
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    removed = isolating.reap()
-    assert len(removed) == (1 if isolating.name == "docker" else 0)
-    deadline = time.monotonic() + 5
-    while b"open('/lussac/out/up'" in b"".join(
-        file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    isolating.reap()
+    assert soon_nothing_left_by(isolating, tmp_path) == []
     assert {path.lstat().st_uid for path in tmp_path.rglob("*")} == {os.getuid()}
 
 

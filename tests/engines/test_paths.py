@@ -5,12 +5,13 @@ import os
 import shutil
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from engines_here import owners
+from engines_here import job_in, owners
 
-from lussac.engines.base import IN, OUT, WORK, Job, Limits, Mount, Outcome
+from lussac.engines.base import IN, OUT, Mount, Outcome
 
 HOSTILE = 'it\'s a, "lab" disk=1;ro é漢 \\x $HOME'
 COLON = "C: drive"
@@ -42,18 +43,12 @@ def base(request, tmp_path, other_disk):
 
 
 def test_a_job_sees_its_folders_and_the_params_folder_at_its_own_path(engine, image, base, tmp_path):
-    for name in ("in", "work", "out"):
-        (base / name).mkdir(parents=True)
+    base.mkdir(exist_ok=True)
+    argv = ("python", "-c", PROGRAM, f"{IN}/{HOSTILE}", str(base / "my model, 2.json"), OUT)
+    job = job_in(base, image, *argv, env={"WORDS": HOSTILE})
+    job = replace(job, mounts=(*job.mounts, Mount(base, str(base))))
     (base / "in" / HOSTILE).write_text("given")
     (base / "my model, 2.json").write_text("of the params")
-    mounts = (
-        Mount(base / "in", IN),
-        Mount(base / "work", WORK, read_only=False),
-        Mount(base / "out", OUT, read_only=False),
-        Mount(base, str(base)),
-    )
-    argv = ("python", "-c", PROGRAM, f"{IN}/{HOSTILE}", str(base / "my model, 2.json"), OUT)
-    job = Job(image=image, argv=argv, mounts=mounts, env={"WORDS": HOSTILE}, limits=Limits(), label="paths")
     end = engine.run(job, tmp_path / "log", lambda _line: None, threading.Event())
     assert end.outcome is Outcome.OK, end.message + (tmp_path / "log").read_text()
     assert (base / "out" / "given").read_text() == "given"

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from engines_here import containers_of, left_by
 from service import OWNER, SIMPLE, SOCKET, SOCKET_MOUNT, docker, give, owners, run, text_of, write_data
 
 from lussac import __version__
+from lussac.engines.docker import DockerEngine
 from lussac.provenance import read_record
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("service"), pytest.mark.usefixtures("service_image")]
@@ -227,16 +229,14 @@ def test_no_scratch():
 def test_docker_stop_ends_it_and_its_sorters(tmp_path):
     folder = write_data(tmp_path / "data", {"simple": SIMPLE})
     name = f"lussac-test-{os.getpid()}"
-    before = set(run("docker", "ps", "--quiet").stdout.split())
     process = subprocess.Popen(
         ["docker", "run", "--rm", "--name", name, "-v", f"{folder}:/data", *SOCKET_MOUNT, "lussac", "/data/params.json"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    label = "label=io.lussac.parent"
     deadline = time.monotonic() + 120
-    while len(set(run("docker", "ps", "--quiet", "--filter", label).stdout.split()) - before) == 0:
+    while len(containers_of(DockerEngine().host, folder)) < 2:  # Lussac, and its sorter
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.2)
@@ -244,7 +244,7 @@ def test_docker_stop_ends_it_and_its_sorters(tmp_path):
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130, errors
     assert "the same command goes on from there" in " ".join(errors.split())
-    assert not set(run("docker", "ps", "--quiet", "--all", "--filter", label).stdout.split()) - before
+    assert left_by(DockerEngine(), folder) == []
     assert owners(folder) == {OWNER}
 
 

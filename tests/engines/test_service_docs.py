@@ -1,6 +1,8 @@
 """The commands of the pages about the service image, typed as they stand there, by the people they are for."""
 
+import fcntl
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,15 +16,18 @@ SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
 @pytest.fixture
 def system_socket():
-    """Give docker's socket its usual name, which the pages use."""
-    if SYSTEM_SOCKET.exists():
+    """Give docker's socket its usual name, which the pages use: one test at a time, whoever else tests on this machine."""
+    with (Path(tempfile.gettempdir()) / "lussac-test-socket.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if SYSTEM_SOCKET.exists():
+            yield
+            return
+        if os.geteuid() != 0:
+            pytest.skip(f"docker's socket is {SOCKET}, and only root can name it {SYSTEM_SOCKET}")
+        SYSTEM_SOCKET.unlink(missing_ok=True)  # a link to a daemon that has gone
+        SYSTEM_SOCKET.symlink_to(SOCKET)
         yield
-        return
-    if os.geteuid() != 0:
-        pytest.skip(f"docker's socket is {SOCKET}, and only root can name it {SYSTEM_SOCKET}")
-    SYSTEM_SOCKET.symlink_to(SOCKET)
-    yield
-    SYSTEM_SOCKET.unlink()
+        SYSTEM_SOCKET.unlink()
 
 
 def type_in(folder: Path, text: str, user: str | None = None) -> None:
