@@ -37,6 +37,7 @@ from lussac.engines.base import (
 from lussac.engines.daemon import CONTAINER, OWNER, PARENT, RUN, Daemon, ask, connect, default_host, gpu_request
 from lussac.engines.gpus import allotted
 from lussac.engines.hostpaths import Here, bind, find, may_be_container, own_ids, verify
+from lussac.engines.podman import refuse_missing, spelled
 from lussac.engines.preflight import Answer, check
 from lussac.engines.preflight import arguments as preflight
 from lussac.errors import EngineError
@@ -75,7 +76,7 @@ class DockerEngine:
 
     def describe(self) -> Mapping[str, str]:
         """Return version, storage and rights of the daemon."""
-        with connect(self.host) as client:
+        with _asking(self.host) as client:
             daemon = ask(client)
         return {
             "name": self.name,
@@ -101,7 +102,7 @@ class DockerEngine:
         EngineError
             If it isn't there, can't be pulled, isn't what its digest says, or is made for another processor.
         """
-        with connect(self.host) as client:
+        with _asking(self.host) as client:
             try:
                 attributes = client.images.get(image).attrs
             except ImageNotFound:
@@ -115,7 +116,7 @@ class DockerEngine:
 
     def has_image(self, image: str) -> bool:
         """Tell whether the daemon's store has an image."""
-        with connect(self.host) as client:
+        with _asking(self.host) as client:
             try:
                 client.images.get(image)
             except ImageNotFound:
@@ -124,7 +125,7 @@ class DockerEngine:
 
     def offers_gpu(self) -> bool:
         """Tell whether the daemon has NVIDIA's runtime or a CDI device, and this process may use one."""
-        with connect(self.host) as client:
+        with _asking(self.host) as client:
             return ask(client).gpus and bool(allotted(os.environ))
 
     def has_gpu(self, image: ImageRef) -> bool:
@@ -132,7 +133,7 @@ class DockerEngine:
         ids = allotted(os.environ)
         if not ids:
             return False
-        with connect(self.host) as client:
+        with _asking(self.host) as client:
             arguments = {"image": image.start, "entrypoint": ["nvidia-smi"], "command": ["-L"], "network_mode": "none"}
             try:
                 return "GPU" in _answer(client, arguments | {"device_requests": [gpu_request(ids, cdi=ask(client).cdi)]}).text
@@ -157,8 +158,12 @@ class DockerEngine:
         try:
             with connect(self.host) as client:
                 daemon, here = ask(client), find(client, job.source(OUT))
-                arguments |= create_arguments(job, daemon, binds(job, here, daemon), allotted(os.environ))
+                mounts = binds(job, here, daemon)
+                arguments |= create_arguments(job, daemon, mounts, allotted(os.environ))
                 arguments["labels"] = labels(job, identity(os.getpid()), here, arguments)
+                _remove_all(client, job.label)  # what an attempt before has left with a daemon that stayed away
+                if daemon.podman:
+                    refuse_missing(client, job.image.start, mounts)
                 if is_risky(daemon, here):
                     check(job.source(OUT), job.source(WORK), lambda name: _answer(client, preflight(arguments, name)))
                 with _container(client, arguments) as container:
@@ -172,13 +177,13 @@ class DockerEngine:
         except APIError as error:
             return end(cause(str(error.explanation or error)), None, _short(error))
         except (DockerException, RequestException, OSError) as error:
-            _wait_for_daemon(self.host, job.label, stop)
-            return end(Outcome.INFRA, None, f"the docker daemon went away ({_short(error)})")
+            is_back = _wait_for_daemon(self.host, job.label, stop)
+            return end(Outcome.INFRA, None, gone(_short(error), is_back=is_back))
 
     def reap(self) -> tuple[str, ...]:
         """Remove containers whose run of Lussac is gone."""
         removed = []
-        with connect(self.host) as client:
+        with _asking(self.host) as client:
             ours = client.containers.list(all=True, filters={"label": PARENT}, ignore_removed=True)
             alive = {container.id for container in client.containers.list(ignore_removed=True)} if ours else set()
             for container in ours:
@@ -253,21 +258,6 @@ def create_arguments(job: Job, daemon: Daemon, mounts: list[Bind], gpus: tuple[s
     if job.gpu:
         arguments["device_requests"] = [gpu_request(gpus, cdi=daemon.cdi)]
     return arguments
-
-
-def spelled(mounts: list[Bind], *, podman: bool) -> dict[str, list[Any]]:
-    """Return mounts as arguments of the SDK; podman takes a path with a comma or a quotation mark in the older form only.
-
-    Raises
-    ------
-    EngineError
-        If podman can't take a path in either form.
-    """
-    awkward = [mount for mount in mounts if podman and {",", '"'} & {*mount["Source"], *mount["Target"]}]
-    if hopeless := [mount["Source"] for mount in awkward if ":" in mount["Source"] + mount["Target"]]:
-        raise EngineError(f"Podman can't mount {hopeless[0]}, with a colon beside a comma or quotation mark. Rename it.")
-    volumes = [f"{mount['Source']}:{mount['Target']}:{'ro' if mount['ReadOnly'] else 'rw'}" for mount in awkward]
-    return {"mounts": [mount for mount in mounts if mount not in awkward], "volumes": volumes}
 
 
 def is_risky(daemon: Daemon, here: Here | None) -> bool:
@@ -357,6 +347,18 @@ def cause(message: str) -> Outcome:
 
 
 @contextlib.contextmanager
+def _asking(host: str) -> Iterator[docker.DockerClient]:
+    """Give a client; raise EngineError where the daemon has gone since it was chosen."""
+    try:
+        with connect(host) as client:
+            yield client
+    except APIError:
+        raise
+    except (DockerException, RequestException, ConnectionError, FileNotFoundError, TimeoutError) as error:
+        raise EngineError(f"the docker daemon went away ({_short(error)}); start it again, then run again") from error
+
+
+@contextlib.contextmanager
 def _container(client: docker.DockerClient, arguments: Mapping[str, Any]) -> Iterator[Container]:
     container = client.containers.create(**arguments)
     try:
@@ -438,18 +440,31 @@ def _exit_code(container: Container) -> int | None:
     return state["ExitCode"] if state["Status"] in ("exited", "dead") else None
 
 
-def _wait_for_daemon(host: str, label: str, stop: threading.Event) -> None:
-    """Wait for a daemon that restarts, and remove what it still has of this run."""
+def _wait_for_daemon(host: str, label: str, stop: threading.Event) -> bool:
+    """Wait for a daemon that restarts, and remove what it still has of a job; tell whether it came back."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and not stop.is_set():
         try:
             with connect(host) as client:
-                for container in client.containers.list(all=True, filters={"label": f"{RUN}={label}"}):
-                    container.remove(force=True, v=True)
+                _remove_all(client, label)
         except (DockerException, RequestException, OSError):
             stop.wait(0.5)
         else:
-            return
+            return True
+    return False
+
+
+def _remove_all(client: docker.DockerClient, label: str) -> None:
+    """Remove the containers of a job."""
+    for container in client.containers.list(all=True, filters={"label": f"{RUN}={label}"}, ignore_removed=True):
+        with contextlib.suppress(NotFound):
+            _remove(client, container)
+
+
+def gone(reason: str, *, is_back: bool) -> str:
+    """Say that a daemon went away in the middle of a job; pure."""
+    end = "" if is_back else "; what it left of this sorter is removed when docker, and then Lussac, is started again"
+    return f"the docker daemon went away ({reason}){end}"
 
 
 def _pulled(client: docker.DockerClient, image: str, *, pull: bool) -> Mapping[str, Any]:

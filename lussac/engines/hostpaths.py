@@ -87,16 +87,28 @@ def find(client: docker.DockerClient, folder: Path) -> Here | None:
     """
     if given := os.environ.get(VARIABLE):
         return Here(parse_map(given))
+    if container := own_container(client, folder):
+        return Here(tuple(mounted(container.attrs["Mounts"])), container.id, command_of(container.attrs))
+    if guessed := [*own_ids()]:
+        raise EngineError(unmapped(folder, _started(client, guessed)))
+    return None
+
+
+def own_container(client: docker.DockerClient, folder: Path) -> Container | None:
+    """Return the container that this process runs in; None where it runs in none, or the daemon knows none that has the folder.
+
+    Parameters
+    ----------
+    client
+        Of the daemon.
+    folder
+        One that can be written: a file in it must be seen in the container at the same path.
+    """
     guessed = list(dict.fromkeys(own_ids()))
     if not guessed and not may_be_container():
         return None
     with _nonce(folder) as nonce:
-        for container in _candidates(client, guessed):
-            if _sees(container, nonce, str(nonce)):
-                return Here(tuple(mounted(container.attrs["Mounts"])), container.id, command_of(container.attrs))
-    if not guessed:
-        return None
-    raise EngineError(unmapped(folder, _started(client, guessed)))
+        return next((container for container in _candidates(client, guessed) if _sees(container, nonce, str(nonce))), None)
 
 
 def may_be_container() -> bool:

@@ -168,9 +168,14 @@ def draft_of(folder: Path, *, for_owner: bool) -> Iterator[Path]:
 
 
 def empty_outputs(draft: Path) -> None:
-    """Make the folders that a sorter writes to, without what an attempt before has left in them, for the owner of the draft."""
+    """Make the folders that a sorter writes to, without what an attempt before has left in them, for the owner of the draft.
+
+    They are others than before: a container that a daemon has lost sight of may still write to those that it was given.
+    """
     for name in ("work", "out"):
-        shutil.rmtree(draft / name, ignore_errors=True)
+        if (draft / name).exists():
+            before = (draft / name).rename(draft / f"{name}-{secrets.token_hex(4)}")
+            shutil.rmtree(before, ignore_errors=True)
         (draft / name).mkdir()
         give_to_owner(draft / name, draft)
 

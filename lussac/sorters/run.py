@@ -52,11 +52,12 @@ def sort(job: SorterJob, progress: Progress, stop: threading.Event) -> Finished:
     with explained(job.folder.parent), draft_of(job.folder, for_owner=job.engine.runs_as_owner) as draft:
         _write_inputs(job, draft)
         request = as_job(job, draft)
+        engine = dict(job.engine.describe())  # it may not answer any more when the sorter has ended
         started = _now()
         end = run_job(job.engine, request, draft, progress, stop)
         result = _result(draft / "out")
         end = judged(end, result, full=shutil.disk_usage(draft).free < FULL)
-        told = _record(job, request, end, result) | {"started": started, "ended": _now()}
+        told = _record(job, request, end, result) | {"engine": engine, "started": started, "ended": _now()}
         if end.outcome is not Outcome.OK:
             failure = _failure(job, end, result, keep_failed(job, draft))
             failure.record = told
@@ -204,7 +205,7 @@ def run_job(engine: Engine, request: Job, draft: Path, progress: Progress, stop:
     with (draft / LOG).open("a") as log:
         log.write(f"\nlussac: {end.message}; the sorter is started once more.\n")
     empty_outputs(draft)
-    return engine.run(replace(request, label=f"{request.label}-again"), draft / LOG, progress, stop)
+    return engine.run(request, draft / LOG, progress, stop)
 
 
 def _write_inputs(job: SorterJob, draft: Path) -> None:
@@ -241,7 +242,6 @@ def _record(job: SorterJob, request: Job, end: Exit, result: Mapping[str, Any] |
         "outcome": "done",
         "folder": str(job.folder),
         "recording": job.made_from["recording"],
-        "engine": dict(job.engine.describe()),
         "image": described(job.image),
         "argv": list(end.command),
         "mounts": [

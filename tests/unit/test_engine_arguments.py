@@ -13,7 +13,7 @@ from docker.types import Mount as Bind
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lussac.engines import docker, gpus, singularity
+from lussac.engines import docker, gpus, podman, singularity
 from lussac.engines.base import OUT, WORK, ImageRef, Job, Limits, Mount, Outcome, Tail, identity, is_gone, judge, on_host
 from lussac.engines.daemon import SYSTEM, default_host, described, gpu_request
 from lussac.engines.hostpaths import Here
@@ -74,10 +74,10 @@ def test_the_root_of_a_rootless_daemon_is_its_user(job):
 
 def test_podman_gets_awkward_paths_in_the_form_that_it_understands(job):
     mounts = [Bind("/x", source, type="bind", read_only=True) for source in ("/plain:x", '/a,"b')]
-    assert docker.spelled(mounts, podman=False) == {"mounts": mounts, "volumes": []}
-    assert docker.spelled(mounts, podman=True) == {"mounts": mounts[:1], "volumes": ['/a,"b:/x:ro']}
+    assert podman.spelled(mounts, podman=False) == {"mounts": mounts, "volumes": []}
+    assert podman.spelled(mounts, podman=True) == {"mounts": mounts[:1], "volumes": ['/a,"b:/x:ro']}
     with pytest.raises(EngineError, match="Rename it"):
-        docker.spelled([Bind("/x", "/a,b:c", type="bind")], podman=True)
+        podman.spelled([Bind("/x", "/a,b:c", type="bind")], podman=True)
 
 
 def test_users_keep_their_numbers_where_a_daemon_would_change_them(job):
