@@ -103,8 +103,8 @@ sifs: setup ## make the image files of the sorters whose images are here, for ap
 	LUSSAC=$(BIN)/lussac containers/sifs.sh
 
 .PHONY: push
-push: ## push the service image and the sorters' images: REGISTRY=registry.org/lab
-	containers/push.sh $(REGISTRY)
+push: ## push the service image and the sorters' images: REGISTRY=registry.org/lab (IMAGES=... for others)
+	@containers/push.sh "$(REGISTRY)" $(IMAGES)
 
 image-%: setup ## build the image of one sorter
 	$(BIN)/lussac images build $*

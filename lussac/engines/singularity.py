@@ -19,10 +19,11 @@ from typing import Any
 from lussac import inside
 from lussac.engines.base import CACHES, WORK, Exit, ImageRef, Job, Mount, Outcome, Progress, Tail, judge
 from lussac.engines.daemon import MACHINES
-from lussac.engines.docker import DockerEngine
+from lussac.engines.docker import DockerEngine, rootfs_digest
 from lussac.engines.gpus import allotted, handed_on
 from lussac.engines.guard import OVER_MEMORY
 from lussac.engines.local import LocalEngine
+from lussac.engines.oci import pulled_layers
 from lussac.engines.process import run_guarded
 from lussac.engines.spython import Commands
 from lussac.errors import EngineError
@@ -186,10 +187,11 @@ class SingularityEngine:
             try:
                 Commands(self._command()).build(part, origin)
                 digest = file_digest(part)
-                rootfs = source.rootfs if source else f"manifest:{image.partition('@')[2]}" if "@" in image else f"sif:{digest}"
+                manifest = source.digest if source else image.partition("@")[2]
+                rootfs = source.rootfs if source else pulled_rootfs(manifest) or f"sif:{digest}"
                 note: dict[str, Any] = {
                     "asked": image,
-                    "digest": source.digest if source else image.partition("@")[2],
+                    "digest": manifest,
                     "rootfs": rootfs,
                     "sha256": digest,
                     "made by": " ".join(self.describe()[key] for key in ("flavour", "version")),
@@ -258,6 +260,14 @@ def cause(message: str) -> Outcome:
     if "image" in text or "architecture" in text or "executable file not found" in text or "not a valid" in text:
         return Outcome.IMAGE
     return Outcome.INFRA
+
+
+def pulled_rootfs(manifest: str) -> str:
+    """Return the hash of the layers of an image that was pulled by its digest, else that digest; empty for a tag."""
+    if not manifest:
+        return ""
+    layers = pulled_layers(manifest)
+    return rootfs_digest(layers) if layers else f"manifest:{manifest}"
 
 
 def architecture(file: Path) -> str:

@@ -4,8 +4,9 @@ import contextlib
 import io
 import json
 import os
+import re
+import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
@@ -20,11 +21,12 @@ import pytest
 from lussac import sorters
 from lussac.cli import main
 from lussac.engines import ENGINES, builder
-from lussac.engines.docker import DockerEngine
+from lussac.engines.docker import DockerEngine, rootfs_digest
 from lussac.errors import EngineError, SorterError
 from lussac.params import SorterParams
 from lussac.sorters import images, recipes
 from lussac.sorters.catalogue import catalogue
+from tests.pages import ROOT
 
 SIMPLE = "lussac/simple:0.105.3"
 PYENV = Path.home() / ".pyenv" / "versions"
@@ -46,22 +48,28 @@ def registry(tmp_path_factory):
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("there is no docker-registry here (Debian's package of this name)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
     folder = tmp_path_factory.mktemp("registry")
-    settings = {"version": "0.1", "storage": {"filesystem": {"rootdirectory": str(folder / "data")}}, "http": {"addr": address}}
+    server_settings = {"addr": "127.0.0.1:0"}  # a port that is free, which its log names
+    settings = {"version": "0.1", "storage": {"filesystem": {"rootdirectory": str(folder / "data")}}, "http": server_settings}
     (folder / "config.yml").write_text(json.dumps(settings))
     with (
         (folder / "log").open("w") as log,
         subprocess.Popen([program, "serve", folder / "config.yml"], stdout=log, stderr=log) as server,
     ):
-        for _ in range(100):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 1):
-                break
-            time.sleep(0.1)
-        yield address
-        server.terminate()
+        try:
+            yield listening(server, folder / "log")
+        finally:
+            server.terminate()
+
+
+def listening(server: subprocess.Popen, log: Path) -> str:
+    """Return the address that a registry says it listens on."""
+    deadline = time.monotonic() + 30
+    while not (found := re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text())):
+        assert server.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+    return found[1]
 
 
 def context_of(dockerfile: str, **files: Path | str) -> io.BytesIO:
@@ -76,8 +84,9 @@ def ignore(*_words: str) -> None:
 
 
 def published(daemon, repository: str, text: str) -> str:
-    """Build a small image, push it, remove it here; return its digest."""
-    builder.build(context_of("FROM scratch\nCOPY text /text\n", text=text), f"{repository}:1", {}, {}, ignore)
+    """Build a small image that no other test has, push it, remove it here; return its digest."""
+    own = f"{text} {secrets.token_hex(6)}"
+    builder.build(context_of("FROM scratch\nCOPY text /text\n", text=own), f"{repository}:1", {}, {}, ignore)
     daemon.images.push(repository, tag="1")
     digest = DockerEngine().resolve(f"{repository}:1", pull=False).digest
     daemon.images.remove(f"{repository}:1")
@@ -99,13 +108,13 @@ def in_registry(daemon, registry, monkeypatch):
         daemon.images.remove(image.id, force=True)
 
 
-def params_file(folder: Path) -> Path:
+def params_file(folder: Path, **sorter_params: str) -> Path:
     """Write params with one sorter, whose recording nobody reads."""
     (folder / "recording.dat").write_bytes(bytes(64))
     given = {"file_paths": "$PARAMS_FOLDER/recording.dat", "num_channels": 4, "sampling_frequency": 30_000.0, "dtype": "int16"}
     params = {
         "recording": {"recording_extractor": "binary", "extractor_params": given},
-        "spike_sorting": {"s": {"sorter_name": "simple"}},
+        "spike_sorting": {"s": {"sorter_name": "simple", "sorter_params": sorter_params}},
         "lussac": {"logs_folder": "$PARAMS_FOLDER/logs", "pipeline": {"align_units": {"all": {}}}},
     }
     file = folder / "params.json"
@@ -118,7 +127,7 @@ def test_an_image_is_built_labelled_and_listed(daemon, capsys):
     if not any(SIMPLE in image.tags for image in daemon.images.list("lussac/simple")):
         pytest.skip(f"there is no {SIMPLE} here, so that there may be nothing to build it on")
     base = recipes.tag(recipes.BASE)
-    tag = "lussac-test/simple:0.105.3"
+    tag = f"lussac-test/simple-{secrets.token_hex(4)}:0.105.3"
     build = recipes.plan("simple", DockerEngine().resolve(base, pull=False), recipes.Sources())
     context = io.BytesIO()
     recipes.write_context(build.files, context)
@@ -142,7 +151,7 @@ def test_a_build_that_fails_shows_its_last_lines(daemon):
         pytest.skip(f"there is no {base} here")
     with pytest.raises(
         EngineError, match=r"lussac-test/bad can't be built:\n(.*\n)*no such thing\nThe step returned a non-zero code: 7"
-    ):
+    ):  # no image of this name comes of it
         builder.build(context_of(f"FROM {base}\nRUN echo no such thing; exit 7\n"), "lussac-test/bad", {}, {}, ignore)
 
 
@@ -208,9 +217,62 @@ def test_apptainer_pulls_the_same_digest_and_a_lock_of_docker_holds_for_it(daemo
     file = params_file(tmp_path)
     assert main(["images", "lock", str(file), "--engine", "docker"]) == 0
     assert main(["images", "verify", str(file), "--engine", "singularity"]) == 0
+    assert found.rootfs == DockerEngine().resolve(f"{repository}@{digest}", pull=False).rootfs
     as_digest(ABSENT)
     with pytest.raises(EngineError, match="can't be made into an image file"):
         images.pull("simple", engine)
+
+
+def pushed(registry: str, *images: str) -> dict[str, str]:
+    """Push by the command of the documentation; return the digest that it prints by the name of the image in the registry."""
+    command = ["make", "--no-print-directory", "push", f"REGISTRY={registry}/lab", f"IMAGES={' '.join(images)}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.partition("@") for line in done.stdout.splitlines() if "@" in line]
+    return {name: digest for name, _, digest in lines}
+
+
+@pytest.mark.docker
+def test_what_is_pushed_has_the_digest_that_is_printed_and_locked(daemon, registry, tmp_path):
+    name = f"small-{secrets.token_hex(4)}"
+    builder.build(context_of("FROM scratch\nCOPY text /text\n", text=name), f"lussac-test/{name}:2", {}, {}, ignore)
+    target = f"{registry}/lab/{name}"
+    try:
+        digests = pushed(registry, f"lussac-test/{name}:2")
+        for image in (f"{target}:2", f"lussac-test/{name}:2"):
+            daemon.images.remove(image)
+        file = params_file(tmp_path, docker_image=f"{target}:2")
+        assert main(["images", "lock", str(file), "--engine", "docker"]) == 0
+        assert digests == {target: images.read(tmp_path / "params.lock.json")["s"]["digest"]}
+        assert DockerEngine().resolve(f"{target}@{digests[target]}", pull=False).source == "registry"
+    finally:
+        for image in (f"{target}:2", f"lussac-test/{name}:2"):
+            removed(daemon, image)
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+def test_all_images_are_pushed_and_pulled_by_what_is_printed(daemon, registry, service_image):
+    """The service image and a sorter's, as the documentation has it; the layers that come back are those that went."""
+    digests = pushed(registry)
+    engine = DockerEngine()
+    assert digests.keys() >= {f"{registry}/lab/lussac", f"{registry}/lab/simple"}
+    try:
+        for target, digest in digests.items():
+            before = daemon.images.get(next(tag for tag in tags_of(daemon, target)))
+            for tag in tags_of(daemon, target):
+                daemon.images.remove(tag)
+            found = engine.resolve(f"{target}@{digest}", pull=True)
+            assert found.rootfs == rootfs_digest(before.attrs["RootFS"]["Layers"])
+    finally:
+        for target, digest in digests.items():
+            for name in (f"{target}@{digest}", *tags_of(daemon, target)):
+                removed(daemon, name)
+
+
+def tags_of(daemon, repository: str) -> list[str]:
+    """Return the tags of a repository that the daemon has."""
+    return [tag for image in daemon.images.list(repository) for tag in image.tags if tag.startswith(f"{repository}:")]
 
 
 def removed(daemon, name: str) -> None:
@@ -254,7 +316,8 @@ def test_spikeinterface_is_laid_over_an_image_with_the_layout_of_the_published_o
     if not DockerEngine().has_image(python):
         pytest.skip(f"there is no {python} here")
     files = {**pythons(tmp_path, *versions), program: f"#!/bin/sh\necho {program} $*\nexit 9\n"}
-    stand_in, tag = f"lussac-test/published-{sorter}", f"lussac-test/{sorter}"
+    own = secrets.token_hex(4)
+    stand_in, tag = f"lussac-test/published-{sorter}-{own}", f"lussac-test/{sorter}-{own}"
     lines = [
         f"FROM {python}",
         "USER 0",
