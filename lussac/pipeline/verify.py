@@ -120,7 +120,7 @@ def _image(part: str, run: Mapping[str, Any]) -> Iterator[Finding]:
         return
     if image["source"] == "sif":
         file = Path(image["resolved"])
-        yield _file(part, file, image["sha256"]) if file.is_file() else Finding(part, str(file), "unknown", GONE)
+        yield _file(part, file, image["sif"]["sha256"]) if file.is_file() else Finding(part, str(file), "unknown", GONE)
         return
     name, here = image["requested"], engine()
     thing = f"environment of {name}" if image["source"] == "none" else name
@@ -141,11 +141,11 @@ def _named(part: str, thing: str, image: Mapping[str, Any], engine: Engine) -> F
     if now.rootfs == image["rootfs"]:
         return Finding(part, thing, "as recorded")
     if image["source"] == "none":
-        return Finding(part, thing, "other", f"other versions now: {'; '.join(_versions(image, now.details))}")
+        return Finding(part, thing, "other", f"other versions now: {'; '.join(_versions(image['distributions'], now.details))}")
     if image["resolved"] != now.start and engine.has_image(image["resolved"]):
         return Finding(part, thing, "other", "the name stands for another image now; the one that ran is still here")
     return Finding(part, thing, "changed", f"{image['rootfs']} ran, {now.rootfs} is here")
 
 
-def _versions(image: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
-    return [f"{name} {image[name]} then, {now[name]} now" for name in now if name in image and image[name] != now[name]]
+def _versions(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [f"{name} {before[name]} then, {now[name]} now" for name in now if name in before and before[name] != now[name]]

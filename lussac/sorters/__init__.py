@@ -2,6 +2,6 @@
 
 from lussac.sorters.folder import Finished, Stale, find
 from lussac.sorters.job import SorterJob, prepare, problems
-from lussac.sorters.run import sort, sort_all
+from lussac.sorters.run import described, sort, sort_all
 
-__all__ = ["Finished", "SorterJob", "Stale", "find", "prepare", "problems", "sort", "sort_all"]
+__all__ = ["Finished", "SorterJob", "Stale", "described", "find", "prepare", "problems", "sort", "sort_all"]

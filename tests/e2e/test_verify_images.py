@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import subprocess
 from dataclasses import replace
 
@@ -9,8 +10,10 @@ import pytest
 from engines_here import CONTAINERS, IMAGE, answering, image_of
 from tiny import lussac, write_params
 
+from lussac.engines.base import ImageRef
 from lussac.pipeline.recorded import Recorded
 from lussac.pipeline.verify import verify
+from lussac.sorters import described
 
 PIPELINE = {"align_units": {"all": {}}, "merge_sortings": {"all": {}}}
 OTHER_RECIPE = f"""
@@ -27,15 +30,8 @@ def docker(*words, text=None):
 
 
 def facts(image, **other):
-    now = replace(image, **other)
-    described = {
-        "requested": now.asked,
-        "resolved": now.start,
-        "manifest": now.digest,
-        "rootfs": now.rootfs,
-        "source": now.source,
-    }
-    return {**described, **now.details}
+    """Return what a run records of an image, if it were another."""
+    return described(replace(image, **other))
 
 
 def finding(tmp_path, image, engine):
@@ -79,8 +75,8 @@ def test_an_image_that_is_gone_and_an_engine_that_is(tmp_path, monkeypatch):
 def test_an_image_file(tmp_path):
     file = tmp_path / "sorter.sif"
     file.write_bytes(b"an image")
-    image = {"requested": str(file), "resolved": str(file), "rootfs": "sif:1", "source": "sif"}
-    image["sha256"] = hashlib.sha256(b"an image").hexdigest()
+    details = {"sif": str(file), "sha256": hashlib.sha256(b"an image").hexdigest(), "made by": "apptainer 1.4"}
+    image = described(ImageRef(asked=str(file), start=str(file), digest="", rootfs="sif:1", source="sif", details=details))
     assert finding(tmp_path, image, "singularity").state == "as recorded"
     file.write_bytes(b"another")
     assert finding(tmp_path, image, "singularity").state == "changed"
@@ -97,7 +93,7 @@ def write_run(case, folder, **sorter_params):
 @pytest.mark.docker
 def test_a_run_again_in_its_image_and_a_run_in_another(case, tmp_path):
     image_of(answering("docker"))
-    name = f"lussac-test/{tmp_path.name.lower()}"
+    name = f"lussac-test/again-{secrets.token_hex(4)}"
     docker("tag", IMAGE, f"{name}:1")
     assert lussac(write_run(case, tmp_path / "one", docker_image=f"{name}:1"), timeout=600)[0] == 0
     try:
