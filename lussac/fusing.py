@@ -135,4 +135,4 @@ def source_of(traces: Traces, band: Band, timeline: Timeline) -> Source:
         return np.asarray(read(recording, segment, start - origin, stop - origin) * scale, dtype=np.float32)
 
     segments = tuple((int(start), int(start) + length) for start, length in zip(starts, timeline.durations, strict=True))
-    return Source(from_position, segments, recording.get_num_channels(), recording.sampling_frequency)
+    return Source(from_position, segments, recording.get_num_channels(), recording.sampling_frequency, traces.threads)

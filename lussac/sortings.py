@@ -167,10 +167,16 @@ def plain_ids(name: str, ids: Column) -> list[UnitId]:
     return plain
 
 
-def select(sorting: BaseSorting, selector: Selector) -> NumpySorting:
-    """Return a sorting of the units that a selector chooses, with all their properties."""
+def select(sorting: BaseSorting, selector: Selector) -> BaseSorting:
+    """Return a sorting of the units that a selector chooses, with all their properties; the sorting itself where that is all."""
     chosen = [unit for unit, category in categories(sorting).items() if selector.matches(category)]
-    return keep(sorting, chosen)
+    return sorting if len(chosen) == sorting.get_num_units() else keep(sorting, chosen)
+
+
+def without_spikes(sorting: BaseSorting) -> NumpySorting:
+    """Return a sorting of the same units with their properties, and no spikes."""
+    ids, segments = unit_ids(sorting), sorting.get_num_segments()
+    return build(np.empty(0, SPIKE), ids, sorting.sampling_frequency, segments, properties(sorting))
 
 
 def keep(sorting: BaseSorting, units: Collection[UnitId]) -> NumpySorting:

@@ -84,7 +84,7 @@ class Traces:
     def __init__(self, recording: BaseRecording, folder: Path, jobs: Mapping[str, object], log: logging.Logger) -> None:
         self.recording = recording
         self._folder = folder
-        self._threads: int = fix_job_kwargs({"n_jobs": jobs.get("n_jobs", 1)})["n_jobs"]
+        self.threads: int = fix_job_kwargs({"n_jobs": jobs.get("n_jobs", 1)})["n_jobs"]
         self._log = log
         self._bands: dict[Band, BaseRecording] = {}
         self._noise: dict[Band, Noise] = {}
@@ -216,7 +216,7 @@ class Traces:
 
     def _add_windows(self, source: BaseRecording, spikes: Spikes, before: int, sums: NDArray[np.number]) -> None:
         reach = sums.shape[1]
-        with ThreadPoolExecutor(self._threads) as pool:
+        with ThreadPoolExecutor(self.threads) as pool:
             for segment, start, stop in stretches(source):
                 chosen = spikes.between(segment, start, stop)
                 if chosen.start == chosen.stop:
@@ -225,7 +225,7 @@ class Traces:
                 starts = spikes.samples[chosen] - before - (start - reach)
                 slots = spikes.slots[chosen]
                 # a unit belongs to one thread, which adds its spikes up in their order: the sums don't depend on the threads
-                mine = [slots % self._threads == thread for thread in range(self._threads)]
+                mine = [slots % self.threads == thread for thread in range(self.threads)]
                 list(pool.map(add_windows, *zip(*((traces, starts[own], slots[own], sums) for own in mine), strict=True)))
 
     def _filtered(self, means: NDArray[np.float64], band: Band, margin: int) -> NDArray[np.float32]:
@@ -233,7 +233,7 @@ class Traces:
         units, width, channels = means.shape
         columns = np.moveaxis(means, 1, 0).reshape(width, units * channels)
         used = band if margin else UNFILTERED
-        filtered = gaussian_bandpass(columns, self.recording.sampling_frequency, *used, workers=self._threads)
+        filtered = gaussian_bandpass(columns, self.recording.sampling_frequency, *used, workers=self.threads)
         return np.moveaxis(filtered.reshape(width, units, channels)[margin : width - margin], 0, 1)
 
     def _impulse_response(self, band: Band, margin: int) -> NDArray[np.float64]:
@@ -244,7 +244,7 @@ class Traces:
 
     def _noise_levels(self, band: Band) -> Noise:
         if band not in self._noise:
-            with ThreadPoolExecutor(self._threads) as pool:
+            with ThreadPoolExecutor(self.threads) as pool:
                 levels = list(pool.map(lambda place: self._levels_of(band, *place), self._noise_places()))
             mad, sd = np.mean(levels, axis=0) if levels else np.zeros((2, self.recording.get_num_channels()))
             self._noise[band] = Noise(mad.astype(np.float32), sd.astype(np.float32))
@@ -279,7 +279,7 @@ class Traces:
         self._log.info("Writing %s (%.1f GB).", name, size / 1e9)
         folder = self._folder / f"band-{band[0]}-{band[1]}"
         folder.mkdir()
-        files = [filtered.write_segment(segment, folder, self._threads) for segment in range(filtered.get_num_segments())]
+        files = [filtered.write_segment(segment, folder, self.threads) for segment in range(filtered.get_num_segments())]
         written = BinaryRecordingExtractor(
             file_paths=files,
             sampling_frequency=filtered.sampling_frequency,

@@ -11,7 +11,7 @@ from spikeinterface.core import NumpySorting
 from lussac.algorithms.timeline import Timeline, Train
 from lussac.columns import Column
 from lussac.modules.base import Sortings
-from lussac.sortings import CATEGORY, categories, from_trains, gather, keep, properties, unit_ids
+from lussac.sortings import CATEGORY, categories, from_trains, gather, keep, properties, unit_ids, without_spikes
 from lussac.units import NO_CATEGORY, UnitId, UnitRef
 
 PREFIX = "lussac_"
@@ -84,7 +84,8 @@ def name_of(ref: UnitRef) -> str:
 def _inherited(found: Sequence[Found], sortings: Sortings, unknown: NumpySorting) -> dict[str, Column]:
     """Return the properties of each neuron's first unit; missing values, as of an unknown unit, where it has none."""
     refs = [UnitRef(name, unit) for name, sorting in sortings.items() for unit in unit_ids(sorting)]
-    together = reduce(lambda first, second: gather(first, keep(first, []), second), [*sortings.values(), unknown])
+    parts = [*map(without_spikes, sortings.values()), unknown]
+    together = reduce(lambda first, second: gather(first, keep(first, []), second), parts)
     place = {ref: index for index, ref in enumerate(refs)}
     rows = np.array([place[neuron.members[0]] if neuron.members else len(refs) for neuron in found], dtype=np.int64)
     return {key: column[rows] for key, column in properties(together).items()}

@@ -223,6 +223,7 @@ class _Run:
         for visit in walk(route, self.store, self._watched(performer)):
             steps.append(self._ended(visit, time.monotonic() - started))
             state, started = visit.state, time.monotonic()
+            del visit  # what the pass was given needs no memory while the next one runs
         return tuple(steps), final(state)
 
     def _picture(self, sortings: Sortings) -> None:

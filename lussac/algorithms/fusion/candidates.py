@@ -11,7 +11,7 @@ from lussac.algorithms.fusion.selection import choose
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, blocks_of
 from lussac.algorithms.fusion.sums import Sum, confirmed, sums_of_two
-from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
+from lussac.algorithms.fusion.trains import Flat, pair_counts
 from lussac.algorithms.fusion.waveforms import measure, similarities
 
 Ints = NDArray[np.int64]
@@ -80,10 +80,11 @@ def prepare(
         source, chunks, trains, before=source.samples(settings.before), after=source.samples(settings.after),
         max_shift=source.samples(settings.max_shift), channels=settings.channels, limit=settings.template_spikes,
     )  # fmt: skip
-    flat = Flat.of([train + shift for train, shift in zip(trains, shifts, strict=True)])
+    flat = Flat.of(trains)
+    flat = Flat(flat.samples + np.repeat(shifts, flat.counts), flat.offsets)
     templates = shrink(waveforms.means, waveforms.counts.sum(axis=1))
     amplitude, energies = amplitudes(source, chunks, flat, waveforms)
-    cosines, _ = similarities(templates, waveforms.channels, templates, waveforms.channels, source.samples(MAX_LAG_MS))
+    cosines = similarities(templates, waveforms.channels, templates, waveforms.channels, source.samples(MAX_LAG_MS))[0]
     window = source.samples(settings.coincidence)
     each = Measured(flat, amplitude, energies, np.maximum(cosines, cosines.T))
     everything = np.arange(len(flat))
@@ -114,16 +115,15 @@ class Measured:
 
 def select(each: Measured, units: Ints, window: int, settings: Settings) -> NDArray[np.bool_]:
     """Choose among some of the units the set that explains the spikes best: (units,) bool."""
-    inside = np.isin(each.trains.units, units)
     trains = Flat.of([each.trains[int(unit)] for unit in units])
+    amplitude = np.concatenate([np.empty(0, np.float32), *(each.amplitude[each.trains.slice(int(unit))] for unit in units)])
     cosines = each.cosines[np.ix_(units, units)]
-    reward = rewards(trains, each.amplitude[inside], each.energies[units], cosines, min_cosine=settings.similar, window=window)
+    reward = rewards(trains, amplitude, each.energies[units], cosines, min_cosine=settings.similar, window=window)
     gains = sums_of(reward - settings.spike_cost, trains) - settings.unit_cost
-    spikes = InTime.of(trains)
-    counts = pair_counts(spikes.samples, spikes.units, len(trains), window)
+    counts = pair_counts(trains, window)
     costs = 2 * (1 - settings.spike_cost) * np.minimum(counts, counts.T) * cosines
     np.fill_diagonal(costs, 0)
-    return choose(gains, costs.astype(np.float64))
+    return choose(gains, costs.astype(np.float64, copy=False))
 
 
 def unravelled(candidates: Candidates, sums: Sequence[Sum]) -> Candidates:
@@ -131,6 +131,8 @@ def unravelled(candidates: Candidates, sums: Sequence[Sum]) -> Candidates:
 
     The two look like the units that it is the sum of, so that they propose the spikes to these.
     """
+    if not sums:
+        return candidates
     single = np.setdiff1d(np.arange(len(candidates)), [one.unit for one in sums])
     parts = [(one.unit, part, lag) for one in sums for part, lag in zip(one.parts, one.lags, strict=True)]
     whose = np.concatenate([single, np.array([unit for unit, _, _ in parts], np.int64)])
@@ -146,10 +148,12 @@ def unravelled(candidates: Candidates, sums: Sequence[Sum]) -> Candidates:
 def shares_of(trains: Flat, chunks: Sequence[Chunk]) -> Floats:
     """Share of each unit's spikes in every block of time: (blocks, units)."""
     counts = np.zeros((1 + max(chunk.block for chunk in chunks), len(trains)), np.float32)
-    np.add.at(counts, (blocks_of(trains.samples, chunks), trains.units), 1)
+    for unit in range(len(trains)):
+        counts[:, unit] = np.bincount(blocks_of(trains[unit], chunks), minlength=len(counts))
     return counts / np.maximum(counts.sum(axis=0), 1)
 
 
 def sums_of(values: Floats, trains: Flat) -> NDArray[np.float64]:
     """Sum of the values of each unit's spikes."""
-    return np.bincount(trains.units, weights=values, minlength=len(trains)).astype(np.float64)
+    own = (values[trains.slice(unit)] for unit in range(len(trains)))
+    return np.array([one.cumsum(dtype=np.float64)[-1] if len(one) else 0.0 for one in own])

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from lussac.algorithms.contamination import contamination
 from lussac.algorithms.fusion.candidates import Candidates
-from lussac.algorithms.fusion.learning import halves_of, overall, spreads
+from lussac.algorithms.fusion.learning import overall_halves, spreads
 from lussac.algorithms.fusion.refinement import State
-from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
+from lussac.algorithms.fusion.trains import Flat, coincidences
 from lussac.algorithms.fusion.turns import together_at_most
 
 Ints = NDArray[np.int64]
@@ -54,10 +54,7 @@ class Evidence:
 
 def counts_in_common(trains: Flat, candidates: Candidates, window: int) -> Floats:
     """Spikes that every unit has in common with every candidate: (units, candidates)."""
-    size = len(trains)
-    both = InTime.of(Flat.of([*(trains[u] for u in range(size)), *(candidates.trains[c] for c in range(len(candidates)))]))
-    counts = pair_counts(both.samples, both.units, size + len(candidates), window)
-    return np.minimum(counts[:size, size:], counts[size:, :size].T).astype(np.float64)
+    return coincidences(trains, candidates.trains, window).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +114,7 @@ def gather(state: State, supported: Sequence[Sequence[Support]], refractory: tup
         Of the recording, in samples.
     """
     trains = state.trains()
-    halves, _ = overall(*halves_of(state.used, state.sums))
+    halves, _ = overall_halves(state.used, state.sums)
     energies = np.maximum((halves[:, 0] * halves[:, 1]).sum(axis=(1, 2)), 1.0).astype(np.float64)
     norms = np.sqrt(energies) / state.noise
     _, below, above = spreads(state.found, len(trains))

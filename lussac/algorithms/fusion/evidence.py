@@ -1,5 +1,6 @@
 """How well each candidate explains its own spikes, and how well the others explain them."""
 
+from collections import deque
 from collections.abc import Sequence
 
 import numba
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.source import Chunk, Source
-from lussac.algorithms.fusion.trains import Flat, InTime
+from lussac.algorithms.fusion.trains import Flat
 from lussac.algorithms.fusion.waveforms import Waveforms
 
 Ints = NDArray[np.int64]
@@ -77,21 +78,19 @@ def amplitudes(source: Source, chunks: Sequence[Chunk], trains: Flat, waveforms:
     halves = waveforms.halves
     templates = np.stack([shrink(halves[:, 1], waveforms.counts[:, 1]), shrink(halves[:, 0], waveforms.counts[:, 0])], axis=1)
     norms = np.maximum(np.einsum("uhsc,uhsc->uh", templates, halves), 1e-3)
-    spikes = InTime.of(trains)
-    half = (spikes.index - trains.offsets[spikes.units]) % 2
-    projections = np.empty(len(spikes.samples), np.float32)
+    found = np.zeros(len(trains.samples), np.float32)
     after = halves.shape[2] - waveforms.before
-    for chunk in chunks:
-        near = spikes.between(chunk.start, chunk.stop)
-        if near.stop > near.start:
-            first = chunk.start - waveforms.before
+
+    def project(chunk: Chunk) -> None:
+        near = trains.between(chunk.start, chunk.stop)
+        if len(near.samples):
+            half = (near.index - trains.offsets[near.units]) % 2
+            first, projections = chunk.start - waveforms.before, np.empty(len(near.samples), np.float32)
             traces = source.read(first, chunk.stop + after)
-            _project(
-                traces, first, spikes.samples[near], spikes.units[near], half[near], templates, waveforms.channels,
-                waveforms.before, projections[near],
-            )  # fmt: skip
-    found = np.empty_like(projections)
-    found[spikes.index] = projections / norms[spikes.units, half]
+            _project(traces, first, near.samples, near.units, half, templates, waveforms.channels, waveforms.before, projections)
+            found[near.index] = projections / norms[near.units, half]
+
+    deque(source.in_order(project, chunks), maxlen=0)
     return found, np.einsum("usc,usc->u", halves[:, 0], halves[:, 1])
 
 
@@ -129,11 +128,12 @@ def rewards(trains: Flat, amplitude: Floats, energies: Floats, cosines: Floats, 
     The gain of subtracting the template is energy x (2 amplitude - 1); it is divided by the largest gain of any similar unit
     there. A unit that mixes two neurons explains little of either where some analysis holds them apart.
     """
-    spikes = InTime.of(trains)
-    units = spikes.units
-    energy = np.maximum(energies, 1e-3).astype(np.float32)[units]
-    gains = (energy * np.clip(2 * amplitude[spikes.index] - 1, -1, 1)).astype(np.float32)
-    best = best_rival(spikes.samples, units, gains, cosines, min_cosine, window)
-    out = np.empty_like(gains)
-    out[spikes.index] = gains / np.maximum(best, energy)
+    out, floor = np.empty_like(amplitude), np.maximum(energies, 1e-3).astype(np.float32)
+    for start, stop in trains.stretches():
+        near = trains.between(start - window, stop + window)
+        energy = floor[near.units]
+        gains = (energy * np.clip(2 * amplitude[near.index] - 1, -1, 1)).astype(np.float32)
+        best = best_rival(near.samples, near.units, gains, cosines, min_cosine, window)
+        inside = (near.samples >= start) & (near.samples < stop)
+        out[near.index[inside]] = (gains / np.maximum(best, energy))[inside]
     return out

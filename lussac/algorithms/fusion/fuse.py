@@ -15,7 +15,7 @@ from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, cut
 from lussac.algorithms.fusion.splits import split
 from lussac.algorithms.fusion.sums import shadows
-from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
+from lussac.algorithms.fusion.trains import Flat, pair_counts
 
 Ints = NDArray[np.int64]
 
@@ -33,6 +33,7 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
     start = Flat.of([candidates.trains[int(unit)] for unit in own])
     state = refined(first_model(candidates, blocks), start)
     model, trains = cleaned(source, chunks, state, settings)
+    del state  # so that its spikes are not in memory beside the next ones
     state = refined(model, trains)
     window, max_lag = source.samples(settings.coincidence), source.samples(MAX_LAG_MS)
     for _ in range(settings.rounds):
@@ -43,9 +44,11 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
         )  # fmt: skip
         grown = len(model) > len(state.used)
         if grown:
+            del state
             state = refined(model, trains)
         size = len(state.model)
         model, trains = cleaned(source, chunks, state, settings)
+        del state
         state = refined(model, trains)
         if not grown and len(model) == size:
             break
@@ -54,9 +57,10 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
 
 def cleaned(source: Source, chunks: Sequence[Chunk], state: State, settings: Settings) -> tuple[Model, Flat]:
     """Drop shadows of louder units, and join units that nobody can tell apart; return models and spikes."""
-    spikes, energies = InTime.of(state.trains()), (state.used.templates**2).sum(axis=(2, 3)).mean(axis=0)
-    beside = pair_counts(spikes.samples, spikes.units, len(energies), source.samples(settings.overlap))
-    state = state.keep(np.flatnonzero(~shadows(state.trains(), energies, beside, settings.shadow)))
+    energies = (state.used.templates**2).sum(axis=(2, 3)).mean(axis=0)
+    trains = state.trains()
+    beside = pair_counts(trains, source.samples(settings.overlap))
+    state = state.keep(np.flatnonzero(~shadows(trains, energies, beside, settings.shadow)))
     target = joined(source, chunks, state, settings, source.samples(MAX_LAG_MS))
     return join(state.model, state.trains(), target, state.sums.weights.sum(axis=2), source.channels)
 

@@ -13,6 +13,7 @@ SMALLEST_SPREAD = 0.05
 LOWEST, HIGHEST = (0.3, 0.7), (1.3, 2.0)
 REACH = 4.0
 FAR = 1e-4
+UNITS_AT_ONCE = 16
 
 
 def halves_of(model: Model, sums: Sums) -> tuple[Floats, Floats]:
@@ -20,6 +21,18 @@ def halves_of(model: Model, sums: Sums) -> tuple[Floats, Floats]:
     weights = np.maximum(sums.weights, 1e-6)[..., None, None]
     means = model.templates[:, :, None] + sums.residuals / weights
     return np.asarray(means, dtype=np.float32), sums.weights
+
+
+def overall_halves(model: Model, sums: Sums) -> tuple[Floats, Floats]:
+    """As `overall` of `halves_of`, a few units at a time: blocks of all units would take as much memory as the model, twice."""
+    parts = [overall(*halves_of(model.of(few), sums.of(few))) for few in few_units(len(model))]
+    means, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return means, weights
+
+
+def few_units(size: int) -> list[Ints]:
+    """Return the numbers of so many units in pieces; at least one piece."""
+    return np.array_split(np.arange(size), max(1, -(-size // UNITS_AT_ONCE)))
 
 
 def overall(means: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -30,6 +43,11 @@ def overall(means: Floats, weights: Floats) -> tuple[Floats, Floats]:
 
 
 def relearn(model: Model, sums: Sums) -> Floats:
+    """Return templates learned from the residuals at each unit's spikes (see `relearned`), a few units at a time."""
+    return np.concatenate([relearned(model.of(few), sums.of(few)) for few in few_units(len(model))], axis=1)
+
+
+def relearned(model: Model, sums: Sums) -> Floats:
     """Templates (blocks, units, samples, channels) from the residual at each unit's spikes.
 
     The template of a block is the mean over this block and those around it, drawn towards the mean over all blocks as far as its

@@ -1,14 +1,15 @@
 """Explain the recording by the units' templates: which of the proposed spikes are there, and whose they are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.pursuit import Library, Proposals, Rules, collect, explain, library_of
 from lussac.algorithms.fusion.source import Chunk, Source
-from lussac.algorithms.fusion.trains import InTime
+from lussac.algorithms.fusion.trains import Flat
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -99,8 +100,12 @@ class Sums:
     residuals: Floats
     weights: Floats
 
+    def of(self, units: Ints) -> "Sums":
+        """Return the sums of these units."""
+        return Sums(self.residuals[:, units], self.weights[:, units])
 
-def match(source: Source, chunks: Sequence[Chunk], proposals: InTime, model: Model, rules: Rules) -> tuple[Found, Sums]:
+
+def match(source: Source, chunks: Sequence[Chunk], proposals: Flat, model: Model, rules: Rules) -> tuple[Found, Sums]:
     """Find which proposed spikes the recording shows when all units compete for it.
 
     Each chunk is explained for itself, with margins in which the result is thrown away: nothing depends on the order of chunks.
@@ -110,7 +115,7 @@ def match(source: Source, chunks: Sequence[Chunk], proposals: InTime, model: Mod
     source, chunks
         The recording.
     proposals
-        Positions and units.
+        Positions of each unit's.
     model
         What the units look like.
     rules
@@ -118,27 +123,43 @@ def match(source: Source, chunks: Sequence[Chunk], proposals: InTime, model: Mod
     """
     blocks, size, length, kept = model.templates.shape
     sums = Sums(np.zeros((blocks, size, 2, length, kept), np.float32), np.zeros((blocks, size, 2), np.float32))
-    parts = [_match_chunk(source, chunk, proposals, model, rules, sums) for chunk in chunks]
-    return Found(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True))), sums
+    library = lru_cache(maxsize=2)(model.library)
+    parts = []
+    for chunk, (traces, first, found) in zip(
+        chunks, source.in_order(lambda chunk: _explained(source, chunk, proposals, model, library(chunk.block), rules), chunks),
+        strict=True,
+    ):  # fmt: skip
+        halves = (np.arange(len(found.samples)) + found.samples // 64) % 2
+        windows, own = found.samples - first - model.before, (sums.residuals[chunk.block], sums.weights[chunk.block])
+        collect(traces, windows, found.units, halves, found.fitted, library(chunk.block), *own, found.amplitudes)
+        parts.append(found)
+    return joined(parts), sums
 
 
-def _match_chunk(
-    source: Source, chunk: Chunk, proposals: InTime, model: Model, rules: Rules, sums: Sums
-) -> tuple[Ints, Ints, Floats, Floats, Floats, Floats]:
-    library = model.library(chunk.block)
+def _explained(
+    source: Source, chunk: Chunk, proposals: Flat, model: Model, library: Library, rules: Rules
+) -> tuple[Floats, int, Found]:
+    """Return what is left of a chunk, where that starts, and the spikes; their amplitudes are still to be measured."""
     length = library.templates.shape[1]
     margin = 3 * length
     near = proposals.between(chunk.start - margin, chunk.stop + margin)
     first = chunk.start - margin - length
     traces = source.read(first, chunk.stop + margin + length)
-    tried = Proposals.at(proposals.samples[near] - first - model.before, proposals.units[near])
+    tried = Proposals.at(near.samples - first - model.before, near.units)
     explain(traces, tried, library, rules)
     samples = tried.starts + tried.shifts + first + model.before
     taken = np.flatnonzero((tried.amplitudes > 0) & (samples >= chunk.start) & (samples < chunk.stop))
     taken = taken[np.argsort(samples[taken], kind="stable")]
-    samples, units, amplitudes = samples[taken], tried.units[taken], tried.amplitudes[taken]
-    measured = np.empty(len(taken), np.float32)
-    halves = (np.arange(len(taken)) + samples // 64) % 2
-    windows = samples - first - model.before
-    collect(traces, windows, units, halves, amplitudes, library, sums.residuals[chunk.block], sums.weights[chunk.block], measured)
-    return samples, units, measured, amplitudes, tried.tilts[taken], tried.gains[taken]
+    unknown = np.empty(len(taken), np.float32)
+    return (
+        traces,
+        first,
+        Found(samples[taken], tried.units[taken], unknown, tried.amplitudes[taken], tried.tilts[taken], tried.gains[taken]),
+    )
+
+
+def joined(parts: list[Found]) -> Found:
+    """Return the spikes of all parts; the list is emptied, so that no array is there twice."""
+    columns = [[getattr(part, field.name) for part in parts] for field in fields(Found)]
+    parts.clear()
+    return Found(*(np.concatenate(columns.pop(0)) for _ in fields(Found)))

@@ -54,8 +54,7 @@ def meetings(
     least
         Spikes nearer than this overlap, and are only taken where there are no others.
     """
-    owned = np.split(np.argsort(state.found.units, kind="stable"), np.cumsum(state.counts)[:-1])
-    usual = [spikes[active(state.found.samples[spikes], turn)] for spikes in owned]
+    usual = [spikes[active(state.found.samples[spikes], turn)] for spikes in state.owned()]
     chosen, groups, gaps = [], [], np.zeros((len(pairs), 2, RINGS))
     for place, pair in enumerate(pairs):
         own = [usual[unit] for unit in pair]

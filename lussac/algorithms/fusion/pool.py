@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.fusion.trains import Flat, InTime
+from lussac.algorithms.fusion.trains import Flat
 
 Ints = NDArray[np.int64]
 
@@ -24,7 +24,7 @@ def thin(samples: Ints, gap: int) -> Ints:
     return out[:count]
 
 
-def propose(candidates: Flat, members: Sequence[Sequence[tuple[int, int]]], trains: Flat, gap: int) -> InTime:
+def propose(candidates: Flat, members: Sequence[Sequence[tuple[int, int]]], trains: Flat, gap: int) -> Flat:
     """Unite the trains of each unit's members with its own.
 
     Parameters
@@ -38,7 +38,8 @@ def propose(candidates: Flat, members: Sequence[Sequence[tuple[int, int]]], trai
     gap
         Spikes of several members within this many samples are one proposal.
     """
-    pools = [
-        np.concatenate([trains[unit], *(candidates[member] + lag for member, lag in own)]) for unit, own in enumerate(members)
-    ]
-    return InTime.of(Flat.of([thin(np.sort(pool), gap) for pool in pools]))
+
+    def united(unit: int) -> Ints:
+        return np.sort(np.concatenate([trains[unit], *(candidates[member] + lag for member, lag in members[unit])]))
+
+    return Flat.of([thin(united(unit), gap) for unit in range(len(trains))])

@@ -13,7 +13,7 @@ from lussac.algorithms.fusion.pool import propose
 from lussac.algorithms.fusion.pursuit import Rules
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source
-from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
+from lussac.algorithms.fusion.trains import Flat, by_label, coincidences
 from lussac.algorithms.fusion.waveforms import similarities_in_time
 
 Ints = NDArray[np.int64]
@@ -53,7 +53,9 @@ class State:
         return np.bincount(self.found.units, minlength=len(self.model))
 
     def keep(self, units: Ints) -> "State":
-        """Return the state with these units only; the spikes of the others are gone."""
+        """Return the state with these units only, in order; the spikes of the others are gone."""
+        if len(units) == len(self.model):
+            return self
         rank = np.full(len(self.model), -1)
         rank[units] = np.arange(len(units))
         inside = rank[self.found.units] >= 0
@@ -61,8 +63,11 @@ class State:
             self.found.samples[inside], rank[self.found.units[inside]], self.found.amplitudes[inside], self.found.fitted[inside],
             self.found.tilts[inside], self.found.gains[inside],
         )  # fmt: skip
-        sums = Sums(self.sums.residuals[:, units], self.sums.weights[:, units])
-        return State(self.model.of(units), self.used.of(units), found, sums, self.noise)
+        return State(self.model.of(units), self.used.of(units), found, self.sums.of(units), self.noise)
+
+    def owned(self) -> list[Ints]:
+        """Return for each unit where its spikes are among those found."""
+        return by_label(self.found.units, len(self.model))
 
     def trains(self) -> Flat:
         """Return the spikes of each unit."""
@@ -83,19 +88,16 @@ def members(candidates: Candidates, model: Model, trains: Flat, window: int, max
     cosines, lags = similarities_in_time(
         model.templates, model.channels, candidates.templates, candidates.channels, candidates.shares, max_lag
     )
-    both = InTime.of(Flat.of([*(trains[u] for u in range(len(trains))), *(candidates.trains[c] for c in range(len(candidates)))]))
-    counts = pair_counts(both.samples, both.units, len(trains) + len(candidates), window)
-    near = np.minimum(counts[: len(trains), len(trains) :], counts[len(trains) :, : len(trains)].T)
+    near = coincidences(trains, candidates.trains, window)
     fewer = np.minimum(trains.counts[:, None], candidates.trains.counts[None])
     related = ((cosines >= settings.similar) & (near >= settings.shared * fewer) & (near > 0)) | (cosines >= settings.alike)
     return [[(int(c), -int(lags[u, c])) for c in np.flatnonzero(related[u])] for u in range(len(trains))]
 
 
 def trains_of(samples: Ints, units: Ints, size: int) -> Flat:
-    """Sort spikes by unit and time."""
-    order = np.lexsort((samples, units))
-    offsets = np.searchsorted(units[order], np.arange(size + 1)).astype(np.int64)
-    return Flat(samples[order], offsets)
+    """Sort spikes, given in order of time, by unit."""
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(units, minlength=size))])
+    return Flat(samples[np.argsort(units, kind="stable")], offsets)
 
 
 def refine(

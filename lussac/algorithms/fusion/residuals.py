@@ -1,6 +1,7 @@
 """What is left of the recording at chosen spikes when all spikes are subtracted."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numba
 import numpy as np
@@ -12,6 +13,7 @@ from lussac.algorithms.fusion.source import Chunk, Source, blocks_of
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Indices = NDArray[np.integer]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -51,7 +53,7 @@ def _project(
 
 
 def residuals(
-    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Ints
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Indices
 ) -> Iterator[tuple[NDArray[np.float32], Ints, slice]]:
     """Read the recording, subtract all spikes, and yield what is left with the windows of chosen spikes in it.
 
@@ -69,28 +71,25 @@ def residuals(
     residual, starts, inside
         Traces of a chunk, where the windows of its chosen spikes start in them, and which of the chosen these are.
     """
-    length = model.templates.shape[2]
-    for chunk in chunks:
-        inside = slice(*np.searchsorted(spikes, np.searchsorted(found.samples, [chunk.start, chunk.stop])))
-        if inside.start == inside.stop:
-            continue
-        first = chunk.start - 2 * length
-        traces = source.read(first, chunk.stop + 2 * length)
-        low, high = np.searchsorted(found.samples, [first, chunk.stop + 2 * length])
-        starts = found.samples - model.before - first
-        remove(
-            traces,
-            starts[low:high],
-            found.units[low:high],
-            found.fitted[low:high],
-            found.tilts[low:high],
-            model.library(chunk.block),
-        )
-        yield traces, starts[spikes[inside]], inside
+    margin, library = 2 * model.templates.shape[2], lru_cache(maxsize=2)(model.library)
+
+    def chosen_in(chunk: Chunk) -> slice:
+        return slice(*np.searchsorted(spikes, np.searchsorted(found.samples, [chunk.start, chunk.stop])))
+
+    def left(chunk: Chunk) -> tuple[NDArray[np.float32], Ints, slice]:
+        first, inside = chunk.start - margin, chosen_in(chunk)
+        traces = source.read(first, chunk.stop + margin)
+        near = slice(*np.searchsorted(found.samples, [first, chunk.stop + margin]))
+        starts = found.samples[near] - model.before - first
+        remove(traces, starts, found.units[near], found.fitted[near], found.tilts[near], library(chunk.block))
+        return traces, found.samples[spikes[inside]] - model.before - first, inside
+
+    needed = [chunk for chunk in chunks if (inside := chosen_in(chunk)).start < inside.stop]
+    yield from source.in_order(left, needed)
 
 
 def mean_residuals(
-    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Ints, groups: Ints, size: int
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Indices, groups: Indices, size: int
 ) -> tuple[Floats, Ints]:
     """Mean of what is left at groups of spikes when all found spikes are subtracted.
 
@@ -111,22 +110,23 @@ def mean_residuals(
         (groups, 2).
     """
     sums, counts = np.zeros((size, 2, *model.templates.shape[2:]), np.float32), np.zeros((size, 2), np.int64)
-    halves = ranks(found.units)[spikes] % 2
+    halves = parities(found.units, len(model))[spikes]
     for residual, starts, inside in residuals(source, chunks, found, model, spikes):
-        _add_up(residual, starts, found.units[spikes[inside]], halves[inside], groups[inside], model.channels, sums, counts)
+        own = groups[inside].astype(np.int64)
+        _add_up(residual, starts, found.units[spikes[inside]], halves[inside], own, model.channels, sums, counts)
     sums /= np.maximum(counts, 1)[:, :, None, None]
     return sums, counts
 
 
 def mean_waveforms(
-    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Ints, groups: Ints, size: int
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Indices, groups: Indices, size: int
 ) -> Floats:
     """Mean waveforms of groups of spikes, all other spikes subtracted: (groups, 2, samples, channels of the unit).
 
     As `mean_residuals`, and what was subtracted for these spikes themselves is added again, but for shifts within a sample.
     """
     means, counts = mean_residuals(source, chunks, found, model, spikes, groups, size)
-    halves = ranks(found.units)[spikes] % 2
+    halves = parities(found.units, len(model))[spikes]
     blocks = blocks_of(found.samples[spikes], chunks)
     owners = np.zeros(size, np.int64)
     owners[groups] = found.units[spikes]
@@ -138,7 +138,7 @@ def mean_waveforms(
 
 
 def projections(
-    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Ints, groups: Ints, axes: Floats
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Indices, groups: Indices, axes: Floats
 ) -> Floats:
     """Inner product of what is left at each chosen spike with its group's axis (groups, 2, samples, channels of the unit).
 
@@ -146,16 +146,19 @@ def projections(
     `mean_residuals`.
     """
     out = np.empty(len(spikes), np.float32)
-    halves = ranks(found.units)[spikes] % 2
+    halves = parities(found.units, len(model))[spikes]
     for residual, starts, inside in residuals(source, chunks, found, model, spikes):
-        _project(residual, starts, found.units[spikes[inside]], halves[inside], groups[inside], model.channels, axes, out[inside])
+        own = groups[inside].astype(np.int64)
+        _project(residual, starts, found.units[spikes[inside]], halves[inside], own, model.channels, axes, out[inside])
     return out
 
 
-def ranks(labels: Ints) -> Ints:
-    """Rank of every element among those with its label: 0, 1, 2 ..."""
-    order = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[order], labels[order])
-    out = np.empty(len(labels), np.int64)
-    out[order] = np.arange(len(labels)) - starts
+@numba.njit(cache=True, nogil=True)
+def parities(labels: Ints, size: int) -> NDArray[np.uint8]:
+    """Tell of every element whether those with its label before it are an odd number: 0, 1, 0 ..."""
+    out, odd = np.empty(len(labels), np.uint8), np.zeros(size, np.uint8)
+    for index in range(len(labels)):
+        label = labels[index]
+        out[index] = odd[label]
+        odd[label] = 1 - odd[label]
     return out

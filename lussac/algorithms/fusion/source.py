@@ -1,12 +1,17 @@
 """Where traces come from: a recording that is read piece by piece."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Traces = NDArray[np.float32]
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +29,15 @@ class Source:
         Number of channels.
     sampling_frequency
         In Hz.
+    threads
+        How many chunks are worked on side by side; no result depends on it.
     """
 
     read: Callable[[int, int], Traces]
     segments: tuple[tuple[int, int], ...]
     channels: int
     sampling_frequency: float
+    threads: int = 1
 
     @property
     def total(self) -> int:
@@ -39,6 +47,20 @@ class Source:
     def samples(self, milliseconds: float) -> int:
         """Return a time as a count of samples."""
         return round(milliseconds * 1e-3 * self.sampling_frequency)
+
+    def in_order(self, work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+        """Yield what a function makes of each item, in their order; threads are at most one item each ahead.
+
+        What is added up of it thus is added in the same order whatever the number of threads.
+        """
+        with ThreadPoolExecutor(self.threads) as pool:
+            ahead: deque[Future[Made]] = deque()
+            for item in items:
+                ahead.append(pool.submit(work, item))
+                if len(ahead) > self.threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from lussac.algorithms.fusion.pursuit import slope_of
 from lussac.algorithms.fusion.refinement import Members, State
 from lussac.algorithms.fusion.residuals import mean_residuals, projections
 from lussac.algorithms.fusion.source import Chunk, Source
-from lussac.algorithms.fusion.trains import Flat
+from lussac.algorithms.fusion.trains import Flat, by_label
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -134,7 +134,8 @@ def split(
     tests = tests_of(trains, candidates, parts, window, least)
     if not tests:
         return state.used, trains
-    spikes, groups = _members(state.found.units, tests)
+    owned = state.owned()
+    spikes, groups = _members(owned, tests)
     means, counts = mean_residuals(source, chunks, state.found, state.used, spikes, groups, 2 * len(tests))
     templates = state.used.templates.mean(axis=0)
     axes = np.stack([across(means[2 * i + 1] - means[2 * i], templates[test.unit]) for i, test in enumerate(tests)])
@@ -142,25 +143,26 @@ def split(
     if not len(far):
         return state.used, trains
     tests, means, counts = [tests[i] for i in far], means.reshape(-1, 2, *means.shape[1:])[far], counts.reshape(-1, 2, 2)[far]
-    spikes, groups = _members(state.found.units, tests)
+    spikes, groups = _members(owned, tests)
     values = projections(source, chunks, state.found, state.used, spikes, groups // 2, axes[far][:, ::-1])
-    distances = np.array([distance(values[groups // 2 == i], test.inside) for i, test in enumerate(tests)])
+    apart = by_label(groups // 2, len(tests))
+    distances = np.array([distance(values[own], test.inside) for own, test in zip(apart, tests, strict=True)])
     weights = (counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)).astype(np.float32)
     left = np.einsum("tgh,tghsc->tgsc", weights, means)
     for i in np.flatnonzero(distances > two):
-        apart = left[i, 1] - left[i, 0] + fitted_apart(state, tests[i], templates[tests[i].unit])
-        if share_of_another(apart, tests[i].unit, templates, state.used.channels, reach) > most_hidden:
+        unit = tests[i].unit
+        change = left[i, 1] - left[i, 0] + fitted_apart(state, owned[unit], tests[i].inside, templates[unit])
+        if share_of_another(change, unit, templates, state.used.channels, reach) > most_hidden:
             distances[i] = 0.0
     best = [int(np.argmax(np.where(units_of(tests) == unit, distances, -np.inf))) for unit in np.unique(units_of(tests))]
     chosen = [test for test in best if distances[test] > two]
     return _divided(state.used, trains, tests, chosen, left)
 
 
-def fitted_apart(state: State, test: Test, template: Floats) -> Floats:
-    """Return what was subtracted at the spikes inside of a candidate on average, less what was at the others."""
-    own = state.found.units == test.unit
+def fitted_apart(state: State, own: Ints, inside: NDArray[np.bool_], template: Floats) -> Floats:
+    """Return what was subtracted at the spikes of a unit inside of a candidate on average, less what was at the others."""
     amplitude, tilt = (
-        values[own][test.inside].mean() - values[own][~test.inside].mean() for values in (state.found.fitted, state.found.tilts)
+        values[own][inside].mean() - values[own][~inside].mean() for values in (state.found.fitted, state.found.tilts)
     )
     return np.asarray(amplitude * template + tilt * slope_of(template), dtype=np.float32)
 
@@ -201,11 +203,13 @@ def share_of_another(difference: Floats, unit: int, templates: Floats, channels:
     return best
 
 
-def _members(units: Ints, tests: Sequence[Test]) -> tuple[Ints, Ints]:
-    """Return indices of the spikes in all tests, in order of time, and their groups: 2 x test, + 1 inside of the candidate."""
-    owned = [np.flatnonzero(units == test.unit) for test in tests]
-    spikes = np.concatenate(owned)
-    groups = np.concatenate([2 * index + test.inside.astype(np.int64) for index, test in enumerate(tests)])
+def _members(owned: Sequence[Ints], tests: Sequence[Test]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return indices of the spikes in all tests, in order of time, and their groups: 2 x test, + 1 inside of the candidate.
+
+    A spike is in as many tests as its unit, so that both are the largest arrays of a fusion: they have 32 bits.
+    """
+    spikes = np.concatenate([owned[test.unit].astype(np.int32) for test in tests])
+    groups = np.concatenate([np.int32(2 * index) + test.inside for index, test in enumerate(tests)])
     order = np.argsort(spikes, kind="stable")
     return spikes[order], groups[order]
 

@@ -1,13 +1,29 @@
-"""Spike trains of many units in two flat arrays, and what is counted on them."""
+"""Spike trains of many units in two flat arrays, and what is counted on them.
 
-from collections.abc import Sequence
+Spikes in the order of time are only ever made for a stretch of time, so that they cost no memory that grows with a recording.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+
+AT_ONCE = 1 << 15
+"""Spikes that are laid in the order of time at once, more or less."""
+
+
+@dataclass(frozen=True, slots=True)
+class InTime:
+    """Spikes of several units in the order of time: position, unit, and index into the flat arrays."""
+
+    samples: Ints
+    units: Ints
+    index: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,76 +37,115 @@ class Flat:
     def of(cls, trains: Sequence[Ints]) -> "Flat":
         """Lay trains one after the other."""
         offsets = np.concatenate([[0], np.cumsum([len(train) for train in trains])]).astype(np.int64)
-        samples = np.concatenate([np.empty(0, np.int64), *trains]).astype(np.int64)
+        samples = np.concatenate([np.empty(0, np.int64), *trains]).astype(np.int64, copy=False)
         return cls(samples, offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def __getitem__(self, unit: int) -> Ints:
-        return self.samples[self.offsets[unit] : self.offsets[unit + 1]]
+        return self.samples[self.slice(unit)]
+
+    def slice(self, unit: int) -> slice:
+        """Where the spikes of a unit lie."""
+        return slice(int(self.offsets[unit]), int(self.offsets[unit + 1]))
 
     @property
     def counts(self) -> Ints:
         """Number of spikes of every unit."""
         return np.diff(self.offsets)
 
-    @property
-    def units(self) -> Ints:
-        """Unit of every spike."""
-        return np.repeat(np.arange(len(self), dtype=np.int64), self.counts)
+    def between(self, start: int, stop: int) -> InTime:
+        """Return the spikes with start <= position < stop, sorted by position, then unit."""
+        index, units = _between(self.samples, self.offsets, start, stop)
+        order = np.argsort(self.samples[index], kind="stable")
+        return InTime(self.samples[index[order]], units[order], index[order])
+
+    def stretches(self, margin: int = 0) -> Iterator[tuple[int, int]]:
+        """Yield start and stop of stretches of time, each of about `AT_ONCE` spikes, that hold all and a margin around them."""
+        if len(self.samples):
+            first, last = int(self.samples.min()) - margin, int(self.samples.max()) + margin + 1
+            edges = np.linspace(first, last, 2 + len(self.samples) // AT_ONCE).astype(np.int64).tolist()
+            yield from pairwise(edges)
 
 
-@dataclass(frozen=True, slots=True)
-class InTime:
-    """The same spikes in the order of time: position, unit, and index into the flat arrays."""
-
-    samples: Ints
-    units: Ints
-    index: Ints
-
-    @classmethod
-    def of(cls, flat: Flat) -> "InTime":
-        """Sort spikes by position, then unit."""
-        units = flat.units
-        order = np.lexsort((units, flat.samples))
-        return cls(flat.samples[order], units[order], order.astype(np.int64))
-
-    def between(self, start: int, stop: int) -> slice:
-        """Where the spikes with start <= position < stop lie."""
-        first, last = np.searchsorted(self.samples, [start, stop])
-        return slice(int(first), int(last))
+def by_label(labels: NDArray[np.integer], size: int) -> list[Ints]:
+    """Return where each of so many labels is, in order."""
+    return np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels, minlength=size))[:-1])
 
 
 @numba.njit(cache=True, nogil=True)
-def pair_counts(samples: Ints, units: Ints, size: int, window: int) -> NDArray[np.int32]:
+def _between(samples: Ints, offsets: Ints, start: int, stop: int) -> tuple[Ints, Ints]:
+    """Return indices of the spikes in a stretch of time, unit by unit, and their units."""
+    size = len(offsets) - 1
+    edges = np.empty((size, 2), np.int64)
+    for unit in range(size):
+        own = samples[offsets[unit] : offsets[unit + 1]]
+        edges[unit, 0] = offsets[unit] + np.searchsorted(own, start)
+        edges[unit, 1] = offsets[unit] + np.searchsorted(own, stop)
+    total = (edges[:, 1] - edges[:, 0]).sum()
+    index, units = np.empty(total, np.int64), np.empty(total, np.int64)
+    count = 0
+    for unit in range(size):
+        for spike in range(edges[unit, 0], edges[unit, 1]):
+            index[count], units[count] = spike, unit
+            count += 1
+    return index, units
+
+
+def pair_counts(trains: Flat, window: int) -> NDArray[np.int32]:
     """Count, for all pairs of units, the spikes of the first that lie within `window` of a spike of the second.
 
     Parameters
     ----------
-    samples, units
-        Spikes of all units in order of time.
-    size
-        Number of units.
+    trains
+        Spikes of all units.
     window
         In samples.
 
     Returns
     -------
     counts
-        (size, size); a spike counts once however many spikes of the other unit are near. The diagonal is zero.
+        (units, units); a spike counts once however many spikes of the other unit are near. The diagonal is zero.
     """
-    counts = np.zeros((size, size), np.int32)
-    seen = np.full(size, -1, np.int64)
+    counts = np.zeros((len(trains), len(trains)), np.int32)
+    for start, stop in trains.stretches():
+        near = trains.between(start - window, stop + window)
+        _count_near(near.samples, near.units, near.samples, near.units, start, stop, window, counts)
+    np.fill_diagonal(counts, 0)
+    return counts
+
+
+def coincidences(trains: Flat, others: Flat, window: int) -> NDArray[np.int32]:
+    """Count the coincidences of all units with all others: (units, other units).
+
+    Spikes of either that have one of the other within `window`; the smaller of the two numbers, so that none counts twice.
+    """
+    counts, back = (np.zeros(shape, np.int32) for shape in ((len(trains), len(others)), (len(others), len(trains))))
+    for start, stop in others.stretches(window):
+        own, near = (flat.between(start - window, stop + window) for flat in (trains, others))
+        _count_near(own.samples, own.units, near.samples, near.units, start, stop, window, counts)
+        _count_near(near.samples, near.units, own.samples, own.units, start, stop, window, back)
+    return np.minimum(counts, back.T)
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_near(
+    samples: Ints, units: Ints, others: Ints, other_units: Ints, start: int, stop: int, window: int, counts: NDArray[np.int32]
+) -> None:
+    """Add the spikes with start <= position < stop that have one of each other unit near; all in the order of time."""
+    seen = np.full(counts.shape[1], -1, np.int64)
     first = 0
     for spike in range(len(samples)):
-        while samples[first] < samples[spike] - window:
+        sample = samples[spike]
+        if sample < start or sample >= stop:
+            continue
+        while first < len(others) and others[first] < sample - window:
             first += 1
         other = first
-        while other < len(samples) and samples[other] <= samples[spike] + window:
-            unit = units[other]
-            if unit != units[spike] and seen[unit] != spike:
+        while other < len(others) and others[other] <= sample + window:
+            unit = other_units[other]
+            if seen[unit] != spike:
                 seen[unit] = spike
                 counts[units[spike], unit] += 1
             other += 1
-    return counts

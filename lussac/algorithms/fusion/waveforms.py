@@ -67,14 +67,15 @@ def dense_means(source: Source, chunks: Sequence[Chunk], trains: Flat, before: i
     """Mean waveforms on all channels: (units, 2, before + after, channels), and the number of spikes of each half."""
     sums = np.zeros((len(trains), 2, before + after, source.channels), np.float32)
     counts = np.zeros((len(trains), 2), np.int64)
-    spikes = InTime.of(trains)
-    half = (spikes.index - trains.offsets[spikes.units]) % 2
-    for chunk in chunks:
-        near = spikes.between(chunk.start, chunk.stop)
-        if near.stop > near.start:
-            first = chunk.start - before
-            traces = source.read(first, chunk.stop + after)
-            _add_snippets(traces, first, spikes.samples[near], spikes.units[near], half[near], before, sums, counts)
+
+    def read(chunk: Chunk) -> tuple[InTime, int, Floats | None]:
+        near, first = trains.between(chunk.start, chunk.stop), chunk.start - before
+        return near, first, source.read(first, chunk.stop + after) if len(near.samples) else None
+
+    for near, first, traces in source.in_order(read, chunks):
+        if traces is not None:
+            half = (near.index - trains.offsets[near.units]) % 2
+            _add_snippets(traces, first, near.samples, near.units, half, before, sums, counts)
     sums /= np.maximum(counts, 1)[:, :, None, None]
     return sums, counts
 

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from lussac.algorithms.fusion.evidence import best_rival
 from lussac.algorithms.fusion.pool import propose, thin
-from lussac.algorithms.fusion.residuals import ranks
+from lussac.algorithms.fusion.residuals import parities
 from lussac.algorithms.fusion.selection import choose
 from lussac.algorithms.fusion.source import Source, cut
 from lussac.algorithms.fusion.splits import has_near
-from lussac.algorithms.fusion.trains import Flat, InTime, pair_counts
+from lussac.algorithms.fusion.trains import AT_ONCE, Flat, by_label, coincidences, pair_counts
 
 few = settings(max_examples=40, deadline=None)
 train = st.lists(st.integers(0, 200), max_size=15).map(lambda values: np.array(sorted(set(values)), np.int64))
@@ -24,14 +24,34 @@ def frozen(*arrays):
 @few
 @given(st.lists(train, min_size=1, max_size=4), st.integers(0, 10))
 def test_pair_counts_are_those_of_brute_force(trains, window):
-    flat = Flat.of(trains)
-    spikes = InTime.of(flat)
-    frozen(spikes.samples, spikes.units)
-    counts = pair_counts(spikes.samples, spikes.units, len(flat), window)
+    counts = pair_counts(Flat.of(trains), window)
     for a, first in enumerate(trains):
         for b, second in enumerate(trains):
             expected = 0 if a == b else sum(bool(len(second) and np.abs(second - spike).min() <= window) for spike in first)
             assert counts[a, b] == expected
+
+
+def brute_force(first, second, window):
+    return sum(bool(len(second) and np.abs(second - spike).min() <= window) for spike in first)
+
+
+@few
+@given(st.lists(train, min_size=1, max_size=4), st.lists(train, min_size=1, max_size=4), st.integers(0, 10))
+def test_coincidences_are_those_of_brute_force(trains, others, window):
+    counts = coincidences(Flat.of(trains), Flat.of(others), window)
+    expected = [[min(brute_force(a, b, window), brute_force(b, a, window)) for b in others] for a in trains]
+    assert counts.tolist() == expected
+
+
+def test_what_is_counted_does_not_depend_on_stretches(monkeypatch):
+    rng = np.random.default_rng(0)
+    trains, others = (Flat.of([np.sort(rng.choice(3000, 200, replace=False)) for _ in range(3)]) for _ in range(2))
+    whole = pair_counts(trains, 5), coincidences(trains, others, 5)
+    assert len(list(trains.stretches())) == 1 < AT_ONCE
+    monkeypatch.setattr("lussac.algorithms.fusion.trains.AT_ONCE", 7)
+    assert len(list(trains.stretches())) > 50
+    assert np.array_equal(pair_counts(trains, 5), whole[0])
+    assert np.array_equal(coincidences(trains, others, 5), whole[1])
 
 
 @given(st.lists(train, min_size=1, max_size=4), st.integers(0, 200), st.integers(0, 200))
@@ -42,11 +62,11 @@ def test_flat_trains_keep_units_and_time(trains, start, stop):
     assert flat.counts.tolist() == [len(train) for train in trains]
     for unit, own in enumerate(trains):
         assert flat[unit].tolist() == own.tolist()
-    spikes = InTime.of(flat)
+    spikes = flat.between(start, max(start, stop))
     assert (np.diff(spikes.samples) >= 0).all()
     assert flat.samples[spikes.index].tolist() == spikes.samples.tolist()
-    between = spikes.between(start, max(start, stop))
-    assert spikes.samples[between].tolist() == [s for s in spikes.samples.tolist() if start <= s < max(start, stop)]
+    expected = [(s, unit) for unit, own in enumerate(trains) for s in own.tolist() if start <= s < max(start, stop)]
+    assert list(zip(spikes.samples.tolist(), spikes.units.tolist(), strict=True)) == sorted(expected)
 
 
 @few
@@ -76,15 +96,14 @@ def test_proposals_are_members_shifted_and_own_spikes():
     candidates = Flat.of([np.array([10, 50]), np.array([12, 90])])
     own = Flat.of([np.array([200]), np.array([], np.int64)])
     proposals = propose(candidates, [[(0, 0), (1, -2)], []], own, 3)
-    assert proposals.samples.tolist() == [10, 50, 88, 200]
-    assert proposals.units.tolist() == [0, 0, 0, 0]
+    assert [proposals[unit].tolist() for unit in (0, 1)] == [[10, 50, 88, 200], []]
 
 
 @few
 @given(st.lists(train, min_size=1, max_size=3), st.integers(0, 5), st.integers(0, 1000))
 def test_best_rival_is_that_of_brute_force(trains, window, seed):
     rng = np.random.default_rng(seed)
-    spikes = InTime.of(Flat.of(trains))
+    spikes = Flat.of(trains).between(0, 201)
     gains = rng.normal(size=len(spikes.samples)).astype(np.float32)
     cosines = rng.random((len(trains), len(trains))).astype(np.float32)
     np.fill_diagonal(cosines, 1)
@@ -143,17 +162,16 @@ def test_chunks_cover_the_segments_once(lengths, size, block, most):
 
 @few
 @given(st.lists(st.integers(0, 3), max_size=20))
-def test_ranks_count_within_labels(labels):
-    seen: dict[int, int] = {}
-    expected = []
-    for label in labels:
-        expected.append(seen.get(label, 0))
-        seen[label] = expected[-1] + 1
-    assert ranks(np.array(labels, np.int64)).tolist() == expected
+def test_parities_count_within_labels(labels):
+    labels = np.array(labels, np.int64)
+    assert parities(labels, 4).tolist() == [int((labels[:place] == label).sum()) % 2 for place, label in enumerate(labels)]
+    assert [where.tolist() for where in by_label(labels, 4)] == [np.flatnonzero(labels == label).tolist() for label in range(4)]
 
 
 def test_no_spikes_are_no_error():
-    assert pair_counts(np.empty(0, np.int64), np.empty(0, np.int64), 2, 3).tolist() == [[0, 0], [0, 0]]
+    none = Flat.of([np.empty(0, np.int64)] * 2)
+    assert pair_counts(none, 3).tolist() == [[0, 0], [0, 0]]
+    assert coincidences(none, none, 3).tolist() == [[0, 0], [0, 0]]
     assert thin(np.empty(0, np.int64), 3).tolist() == []
     with pytest.raises(IndexError):
         Flat.of([])[0]

@@ -1,3 +1,5 @@
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from lussac.algorithms.fusion.matching import Found, Model, Sums, match
 from lussac.algorithms.fusion.pursuit import Proposals, Rules, explain, gain_of, library_of, reconsider, take_greedily, uncover
 from lussac.algorithms.fusion.residuals import mean_residuals, projections, remove, residuals
 from lussac.algorithms.fusion.source import cut
-from lussac.algorithms.fusion.trains import Flat, InTime
+from lussac.algorithms.fusion.trains import Flat
 
 few = settings(max_examples=40, deadline=None)
 RULES = Rules(10.0, 1, 4, 2)
@@ -198,7 +200,7 @@ def test_spikes_beyond_the_traces_stay(world):
 
 def proposals_of(world):
     noise = np.sort(np.random.default_rng(5).choice(np.arange(100, 39_000), 30, replace=False))
-    return InTime.of(Flat.of([np.sort(np.concatenate([train, noise])) for train in world.trains]))
+    return Flat.of([np.sort(np.concatenate([train, noise])) for train in world.trains])
 
 
 def test_matching_finds_the_spikes_and_rejects_noise(world):
@@ -217,6 +219,15 @@ def test_chunks_change_nothing(world):
     many, _ = match(world.source, cut(world.source, 3001, 10**6, 1), proposals_of(world), model, RULES)
     assert np.array_equal(one.samples, many.samples)
     assert np.array_equal(one.units, many.units)
+
+
+def test_threads_change_nothing(world):
+    model, chunks = model_of(world.waveforms, 2), cut(world.source, 3001, 20_000, 2)
+    results = [match(replace(world.source, threads=threads), chunks, proposals_of(world), model, RULES) for threads in (1, 3)]
+    (found, sums), (others, other_sums) = results
+    assert all(np.array_equal(getattr(found, field.name), getattr(others, field.name)) for field in fields(Found))
+    assert np.array_equal(sums.residuals, other_sums.residuals)
+    assert np.array_equal(sums.weights, other_sums.weights)
 
 
 def test_learning_mends_templates(world):
