@@ -29,8 +29,8 @@ class Library(NamedTuple):
         (units, samples, channels of the unit): waveforms in units of noise, and their derivative per sample.
     channels, widths
         (units, channels of the unit), strongest first, and (units,) how many of them hold anything.
-    energies
-        (units,), squared norms of the templates.
+    energies, steepness
+        (units,), squared norms of the templates and of their derivatives.
     stiffness, lows, highs
         (units,), one over the variance of the amplitude, and its limits.
     """
@@ -40,6 +40,7 @@ class Library(NamedTuple):
     channels: Ints
     widths: Ints
     energies: Floats
+    steepness: Floats
     stiffness: Floats
     lows: Floats
     highs: Floats
@@ -99,11 +100,13 @@ class Rules(NamedTuple):
 
 def library_of(templates: Floats, channels: Ints, stiffness: Floats, lows: Floats, highs: Floats) -> Library:
     """Return the library of templates (units, samples, channels of the unit)."""
+    templates = np.ascontiguousarray(templates)
     energies = np.maximum((templates**2).sum(axis=(1, 2)), 1e-3)
     filled = (templates != 0).any(axis=1)
     widths = channels.shape[1] - np.argmax(filled[:, ::-1], axis=1)
     widths = np.where(filled.any(axis=1), widths, 1).astype(np.int64)
-    return Library(templates, slope_of(templates), channels, widths, energies, stiffness, lows, highs)
+    slopes = slope_of(templates)
+    return Library(templates, slopes, channels, widths, energies, (slopes**2).sum(axis=(1, 2)), stiffness, lows, highs)
 
 
 def slope_of(templates: Floats) -> Floats:
@@ -112,13 +115,47 @@ def slope_of(templates: Floats) -> Floats:
 
 
 @numba.njit(cache=True, nogil=True)
-def _dot(traces: Floats, start: int, waveform: Floats, channels: Ints, width: int) -> float:
-    total = np.float32(0.0)
-    for sample in range(waveform.shape[0]):
+def _gather(traces: Floats, start: int, channels: Ints, width: int, window: Floats) -> None:
+    """Copy a stretch of some channels into a window (samples, channels), whose other channels become 0."""
+    for sample in range(window.shape[0]):
         row = traces[start + sample]
         for index in range(width):
-            total += row[channels[index]] * waveform[sample, index]
+            window[sample, index] = row[channels[index]]
+        window[sample, width:] = 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _inner(window: Floats, waveform: Floats) -> float:
+    """Inner product of two arrays (samples, channels), both contiguous.
+
+    Each channel is added up for itself, four samples at a time: vector units do that, and every processor rounds it alike.
+    """
+    length, kept = waveform.shape
+    sums = np.zeros(kept, np.float32)
+    fours = length // 4 * 4
+    for first in range(0, fours, 4):
+        for channel in range(kept):
+            sums[channel] += (
+                window[first, channel] * waveform[first, channel] + window[first + 1, channel] * waveform[first + 1, channel]
+            ) + (
+                window[first + 2, channel] * waveform[first + 2, channel]
+                + window[first + 3, channel] * waveform[first + 3, channel]
+            )
+    for sample in range(fours, length):
+        for channel in range(kept):
+            sums[channel] += window[sample, channel] * waveform[sample, channel]
+    total = np.float32(0.0)
+    for channel in range(kept):
+        total += sums[channel]
     return float(total)
+
+
+@numba.njit(cache=True, nogil=True)
+def _dot(traces: Floats, start: int, waveform: Floats, channels: Ints, width: int) -> float:
+    """Inner product of a waveform with the traces on its channels."""
+    window = np.empty(waveform.shape, np.float32)
+    _gather(traces, start, channels, width, window)
+    return _inner(window, waveform)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -136,9 +173,8 @@ def tilt_of(traces: Floats, start: int, unit: int, library: Library, amplitude: 
 
     Drawn towards 0 as a shift that is uniform within a sample demands, and at most half a sample.
     """
-    slope = library.slopes[unit]
-    energy = (slope**2).sum() + 12.0 / max(amplitude, 0.1) ** 2
-    found = _dot(traces, start, slope, library.channels[unit], library.widths[unit]) / energy
+    energy = library.steepness[unit] + 12.0 / max(amplitude, 0.1) ** 2
+    found = _dot(traces, start, library.slopes[unit], library.channels[unit], library.widths[unit]) / energy
     return min(max(found, -0.5 * amplitude), 0.5 * amplitude)
 
 
@@ -173,12 +209,17 @@ def best_shift(traces: Floats, start: int, unit: int, jitter: int, library: Libr
     Where next to nothing of the spike is at the middle, the shifts are not tried.
     """
     best, shift, amplitude = -np.inf, 0, 0.0
-    channels, width = library.channels[unit], library.widths[unit]
-    middle = _dot(traces, start, library.templates[unit], channels, width)
+    template, channels, width = library.templates[unit], library.channels[unit], library.widths[unit]
+    length, kept = template.shape
+    window = np.empty((length + 2 * jitter, kept), np.float32)
+    _gather(traces, start, channels, width, window[jitter : jitter + length])
+    middle = _inner(window[jitter : jitter + length], template)
     if middle < LEAST_IN_MIDDLE * low * library.energies[unit]:
         return best, shift, amplitude
+    _gather(traces, start - jitter, channels, width, window[:jitter])
+    _gather(traces, start + length, channels, width, window[jitter + length :])
     for step in range(-jitter, jitter + 1):
-        projection = middle if step == 0 else _dot(traces, start + step, library.templates[unit], channels, width)
+        projection = middle if step == 0 else _inner(window[jitter + step : jitter + step + length], template)
         found, gain = gain_of(projection, library.energies[unit], library.stiffness[unit], low, library.highs[unit])
         if gain > best:
             best, shift, amplitude = gain, step, found
