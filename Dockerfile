@@ -53,6 +53,8 @@ COPY --from=build /rootfs /
 # apptainer the host's) or of the folder that the command is called in.
 ENV PATH=/opt/lussac/bin:$PATH HOME=/tmp LUSSAC_IMAGE=lussac PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1
 ARG VERSION=0 REVISION=unknown CREATED=1970-01-01T00:00:00Z BASE_NAME=unknown BASE_DIGEST=unknown
+# Labels can't be read from within: what a record of a run says about the image where no daemon can be asked.
+ENV LUSSAC_REVISION=${REVISION} LUSSAC_BASE_NAME=${BASE_NAME} LUSSAC_BASE_DIGEST=${BASE_DIGEST}
 LABEL org.opencontainers.image.title="lussac" \
       org.opencontainers.image.description="One recording, several spike sorters, one set of single neurons" \
       org.opencontainers.image.licenses="MIT" \

@@ -16,6 +16,8 @@ MARK = "LUSSAC_IMAGE"
 SOCKET = "-v /var/run/docker.sock:/var/run/docker.sock"
 DOCKER = f'docker run --rm -v "$PWD:/data" {SOCKET} lussac /data/params.json'
 APPTAINER = 'singularity exec --bind "$PWD:/data" lussac.sif lussac /data/params.json'
+NO_DOCKER = "docker is not used from within apptainer; nothing to do"
+"""A daemon that could be reached there knows other paths, and none of them can be verified."""
 OF_THE_ENGINE = re.compile(r"/(proc|sys|dev|etc|run|tmp|var/(run|tmp|lib)|\.singularity\.d)(/|$)")
 """Where engines mount what is theirs, and not the user's."""
 
@@ -125,8 +127,6 @@ def no_daemon(address: str, error: Exception, reason: str, seen: Surroundings) -
         From `here`.
     """
     socket = Path(address.removeprefix("unix://"))
-    if seen.kind is Kind.APPTAINER:
-        return "docker is not used from within apptainer; nothing to do"
     if isinstance(error, PermissionError):
         return _refused(socket, seen)
     if seen.kind is Kind.DOCKER and not socket.exists():

@@ -60,12 +60,12 @@ def versions(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def software() -> dict[str, Any]:
-    """Return what runs: Lussac, Python and the libraries that results may depend on."""
+def software(image: Facts | None) -> dict[str, Any]:
+    """Return what runs: Lussac, the image that it is in, Python and the libraries that results may depend on."""
     return {
         "lussac": __version__,
         "revision": revision(Path(__file__).parents[1]),
-        "image": os.environ.get("LUSSAC_IMAGE", ""),
+        "image": image,
         "python": platform.python_version(),
         "libraries": versions(LIBRARIES),
     }
@@ -171,9 +171,17 @@ class Provenance:
         now = datetime.now(UTC)
         self.run = f"{now:%Y%m%dT%H%M%S.%f}-{os.getpid()}"
 
-    def start(self, **facts: object) -> None:
-        """Begin the record: who runs what, where, on which params (see the schema, the top level)."""
-        here = {"logs_folder": str(self.folder), "software": software(), "host": host()}
+    def start(self, image: Facts | None = None, **facts: object) -> None:
+        """Begin the record: who runs what, where, on which params (see the schema, the top level).
+
+        Parameters
+        ----------
+        image
+            Lussac's own, if it runs in it.
+        facts
+            As in the schema.
+        """
+        here = {"logs_folder": str(self.folder), "software": software(image), "host": host()}
         self.add("run", status="running", started=_now(), command=sys.argv, **here, **facts)
         self.write()
 

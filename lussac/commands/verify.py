@@ -78,6 +78,8 @@ def _compare(comparison: Comparison, console: Console) -> int:
         reasons = "\n".join(f"{reason.kind}: {reason.text}" for reason in row.reasons)
         table.add_row(row.stage, Text(row.state, STYLES.get(row.state, "red")), _agreement(row), Text(reasons))
     console.print(table)
+    for reason in comparison.orchestrators():
+        console.print(f"{reason.text}.", style="yellow", soft_wrap=True)
     first = first_difference(rows)
     if first is None:
         near = ", ".join(row.stage for row in rows if row.state == "agrees")

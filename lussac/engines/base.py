@@ -62,7 +62,7 @@ class ImageRef:
     rootfs
         Hash of what is inside, equal on every engine: the identity that results are keyed by.
     source
-        Where it comes from; ``none`` is the environment of this process.
+        Where it comes from; ``none`` is the environment of this process, ``unknown`` where nobody could be asked.
     details
         What else is worth recording: platform, labels, versions, sha256 of a SIF.
     """
@@ -71,7 +71,7 @@ class ImageRef:
     start: str
     digest: str
     rootfs: str
-    source: Literal["registry", "local-build", "sif", "none"]
+    source: Literal["registry", "local-build", "sif", "none", "unknown"]
     details: Mapping[str, str] = field(default_factory=dict)
 
 

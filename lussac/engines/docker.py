@@ -41,6 +41,7 @@ from lussac.engines.podman import refuse_missing, spelled
 from lussac.engines.preflight import Answer, check
 from lussac.engines.preflight import arguments as preflight
 from lussac.errors import EngineError
+from lussac.inside import Kind
 
 ROOTS_RIGHTS = ["CHOWN", "DAC_OVERRIDE", "FOWNER"]
 """What an image that must run as root needs to write to the folders of a user."""
@@ -67,11 +68,14 @@ class DockerEngine:
 
     def unavailable(self) -> str | None:
         """Return None, or why no daemon answers."""
+        seen = inside.here()
+        if seen.kind is Kind.APPTAINER:
+            return inside.NO_DOCKER
         try:
             with connect(self.host) as client:
                 client.ping()
         except (DockerException, RequestException, OSError) as error:
-            return inside.no_daemon(self.host, error, _short(error), inside.here())
+            return inside.no_daemon(self.host, error, _short(error), seen)
         return None
 
     def describe(self) -> Mapping[str, str]:

@@ -26,6 +26,8 @@ TOLERANCE = 0.9
 SAY_PLACES = frozenset({"log.txt", EXPORTS, "params.py", "recording.json"})
 """Files of a pass and of its exports that hold paths or times."""
 SHOWN = 3
+REVISION = "org.opencontainers.image.revision"
+"""The label of Lussac's image with the commit that it was built from."""
 
 
 class Reason(NamedTuple):
@@ -178,10 +180,18 @@ class Comparison:
         numeric = ({name: one.get(name, "absent") for name in NUMERIC_LIBRARIES} for one in versions)
         return self._changes("version", "", *numeric)
 
+    def orchestrators(self) -> Iterator[Reason]:
+        """Return in which images Lussac itself ran, where these are not one."""
+        images = [run.record["software"].get("image") or None for run in (self.one, self.other)]
+        if not is_one_image(*images):
+            told = (f"{_named(image)} in {name}" for image, name in zip(images, self.names, strict=True))
+            yield Reason("image", f"Lussac itself ran {', '.join(told)}")
+
     def _surroundings(self) -> Iterator[Reason]:
-        """Return what a result should not depend on: all other versions, and the machine."""
+        """Return what a result should not depend on: all other versions, the image of Lussac, and the machine."""
         runs = self.one, self.other
-        found = [*self._changes("version", "", *(run.record["software"] for run in runs))]
+        software = ({key: value for key, value in run.record["software"].items() if key != "image"} for run in runs)
+        found = [*self._changes("version", "", *software), *self.orchestrators()]
         hosts = [{key: value for key, value in run.record["host"].items() if key != "name"} for run in runs]
         found += self._changes("machine", "", *hosts)
         yield from found or [Reason("chance", "nothing that is recorded differs")]
@@ -232,6 +242,30 @@ def _outputs(step: Facts) -> dict[str, str]:
         inside = next((path.relative_to(root) for root in roots if path.is_relative_to(root)), path)
         found |= {str(inside): facts["sha256"]} if inside.name not in SAY_PLACES else {}
     return found
+
+
+def is_one_image(one: Facts | str | None, other: Facts | str | None) -> bool:
+    """Tell whether two records name one image of Lussac, by what both know of it; pure.
+
+    The hash of an image file and that of docker's layers can't be compared: then the labels tell.
+    """
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return one == other
+    kinds = {image["rootfs"].partition(":")[0] for image in (one, other)}
+    if len(kinds) == 1 and kinds != {""}:
+        return bool(one["rootfs"] == other["rootfs"])
+    shared = one["labels"].keys() & other["labels"].keys()
+    return all(one["labels"][name] == other["labels"][name] for name in shared)
+
+
+def _named(image: Facts | str | None) -> str:
+    """Return how a record names an image of Lussac, in words."""
+    if image is None:
+        return "outside of its image"
+    if not isinstance(image, Mapping):
+        return f"in {image}"  # a record of a version that knew the name only
+    known = image["rootfs"] or image["labels"].get(REVISION, "")
+    return f"in {image['requested']}" + (f" ({known})" if known else "")
 
 
 def first_difference(rows: Sequence[Row]) -> Row | None:

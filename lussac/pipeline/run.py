@@ -17,6 +17,7 @@ from spikeinterface.core.job_tools import fix_job_kwargs
 from lussac import __version__, preprocessing
 from lussac import recording as rec
 from lussac import sortings as srt
+from lussac.engines.own import own_image
 from lussac.errors import FolderError, InterruptedRunError, LussacError, SorterError
 from lussac.modules.base import Sortings
 from lussac.params import LOCK
@@ -29,6 +30,7 @@ from lussac.pipeline.result import Given, Options, Result, Step
 from lussac.pipeline.walk import Node, Perform, Route, State, Visit, exported, final, walk
 from lussac.plan import Plan
 from lussac.provenance import Provenance, describe_files, period, read_record
+from lussac.sorters import described
 from lussac.store import Store, refuse_foreign, scratch_folder, write_atomically
 
 REPORT_FILE = "report.html"
@@ -173,7 +175,9 @@ class _Run:
         document = self.plan.document
         known = read_record(self.store.root).get("inputs", ())
         (self.store.root / PARAMS_FILE).write_text(document.text, encoding="utf-8")
+        image = own_image(self.store.root)
         self.provenance.start(
+            image=described(image) if image else None,
             params={
                 "file": document.file,
                 "folder": str(document.base),

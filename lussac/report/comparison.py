@@ -208,19 +208,24 @@ def _essentials(record: Facts) -> dict[str, dict[str, Any]]:
     """Return of a record what decides on the result, by kind and name."""
     sorters = {
         run["name"]: {key: run.get(key) for key in ("sorter", "outcome", "parameters", "versions")}
-        | {"image": (run.get("image") or {}).get("rootfs")}
+        | {"image": _image(run.get("image"))}
         for run in record["sorters"]
     }
     names = [step["label"].partition("-")[2] for step in record["steps"]]
     steps = {name: {"version": step["version"], **step["params"]} for name, step in zip(names, record["steps"], strict=True)}
     return {
-        "software": record["software"],
+        "software": record["software"] | {"image": _image(record["software"].get("image"))},
         "recording": record.get("recording", {}),
         "input": {Path(facts["path"]).name: facts["sha256"] for facts in record["inputs"]},
         "sorter": sorters,
         "step": steps,
         "order": {"of steps": ", ".join(names)},
     }
+
+
+def _image(image: Facts | str | None) -> str | None:
+    """Return what tells an image from others: the hash of its contents, else its name."""
+    return image["rootfs"] or image["requested"] if isinstance(image, Mapping) else image or None
 
 
 def _flat(value: object, path: str) -> Iterator[tuple[str, object]]:

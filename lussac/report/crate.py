@@ -151,14 +151,19 @@ class _Crate:
             startTime=self.record["started"],
             endTime=self.record["ended"],
             actionStatus={"@id": COMPLETED},
+            **self._in_image(self.record["software"]["image"]),
         )
+
+    def _in_image(self, image: Mapping[str, Any] | str | None) -> dict[str, Any]:
+        """Return what an action says about the image that it ran in; nothing where no hash of that is known."""
+        if isinstance(image, Mapping) and image["rootfs"].startswith(("sha256:", "sif:")):
+            return {"containerImage": self._image(image)}
+        return {}
 
     def _action(self, facts: Mapping[str, Any], tool: Entity) -> Entity:
         """Return one sorter or step that was run."""
         failed = facts["outcome"] in ("failed", "interrupted")
-        more = (
-            {"containerImage": self._image(facts["image"])} if facts.get("image", {}).get("rootfs", "").startswith("sha") else {}
-        )
+        more = self._in_image(facts.get("image"))
         more |= {"startTime": facts["started"], "endTime": facts["ended"]} if "started" in facts else {}
         more |= {"error": facts["message"]} if failed else {}
         return self._new(
@@ -183,7 +188,7 @@ class _Crate:
         return self._new("SoftwareApplication", name, name=facts["module"], softwareVersion=version, position=number)
 
     def _image(self, image: Mapping[str, Any]) -> Entity:
-        """Return the image that a sorter ran in, by the hash of its contents."""
+        """Return an image that something ran in, by the hash of its contents."""
         name, _, _digest = image["requested"].partition("@")
         repository, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "latest")
         host, _, rest = repository.partition("/")
@@ -193,7 +198,7 @@ class _Crate:
         )
         return self._new(
             "ContainerImage",
-            f"#image-{image['rootfs'].removeprefix('sha256:')[:16]}",
+            f"#image-{image['rootfs'].rpartition(':')[2][:16]}",
             additionalType={"@id": IMAGES.get(image["source"], f"{TERMS}#DockerImage")},
             registry=registry,
             name=repository,

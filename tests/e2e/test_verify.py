@@ -262,6 +262,33 @@ def test_an_image(runs):
     assert (row.state, row.reasons[-1].kind, "sha256:another" in row.reasons[-1].text) == ("differs", "image", True)
 
 
+def own_image(rootfs, revision="abc"):
+    labels = {"org.opencontainers.image.revision": revision}
+    return {"requested": "lussac", "rootfs": rootfs, "labels": labels}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        (None, "", ""),  # what an earlier version wrote where there was none
+        (own_image("sha256:a"), own_image("sha256:a", "other"), ""),
+        (own_image("sha256:a"), own_image("sif:b"), ""),  # made of one docker image, as the labels say
+        (own_image(""), own_image("", "abc"), ""),
+        (own_image("sha256:a"), own_image("sha256:b"), "in lussac (sha256:a) in A, in lussac (sha256:b) in B"),
+        (own_image("", "abc"), own_image("sif:b", "def"), "in lussac (abc) in A, in lussac (sif:b) in B"),
+        (None, own_image("sha256:b"), "outside of its image in A, in lussac (sha256:b) in B"),
+        ("lussac", own_image("sha256:b"), "in lussac in A, in lussac (sha256:b) in B"),
+    ],
+)
+def test_another_image_of_lussac_itself(runs, one, other, told):
+    runs[0].record["software"]["image"], runs[1].record["software"]["image"] = one, other
+    expected = [("image", f"Lussac itself ran {told}")] if told else []
+    assert [*Comparison(*runs).orchestrators()] == expected
+    runs[1].record["steps"][1]["results"]["merged_sorting"]["hash"] = "another"
+    kinds = [reason.kind for reason in row_of(runs, "02-merge_sortings.all").reasons]
+    assert kinds == (["image"] if told else ["chance"])
+
+
 def without_some(record, source, tmp_path, share):
     """Let the sorter of a record be one whose runs differ, and have lost some spikes the second time."""
     place = tmp_path / "own"

@@ -2,21 +2,29 @@
 
 import json
 import os
+import secrets
 import subprocess
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 from engines_here import containers_of, left_by
 from service import OWNER, SIMPLE, SOCKET, SOCKET_MOUNT, docker, give, owners, run, text_of, write_data
+from tiny import lussac
 
 from lussac import __version__
-from lussac.engines.docker import DockerEngine
-from lussac.provenance import read_record
+from lussac.engines.docker import DockerEngine, rootfs_digest
+from lussac.provenance import SCHEMA_FILE, read_record
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("service"), pytest.mark.usefixtures("service_image")]
 GOAL = 900e6
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")
+
+
+def layers_of(image: str) -> str:
+    """Return the hash of an image's layers, from what docker says about it."""
+    return rootfs_digest(json.loads(run("docker", "image", "inspect", "--format", "{{json .RootFS.Layers}}", image).stdout))
 
 
 def socket_group() -> int:
@@ -61,6 +69,35 @@ def test_a_run_with_the_socket(sibling_run):
     assert sorter["image"]["rootfs"].startswith("sha256:")
     assert owners(folder) == {OWNER}
     assert "inside Lussac's own image" not in text_of(done)
+
+
+def test_its_record_says_which_image_it_was(sibling_run, service_image, tmp_path):
+    folder, _ = sibling_run
+    record = read_record(folder / "lussac" / "logs")
+    jsonschema.validate(record, json.loads(SCHEMA_FILE.read_text()))
+    image = record["software"]["image"]
+    assert (image["config"], image["rootfs"]) == (service_image["Id"], layers_of("lussac"))
+    alone = write_data(tmp_path / "alone")
+    docker("-v", f"{alone}:/data", "lussac", "/data/params.json")
+    known = read_record(alone / "lussac" / "logs")["software"]["image"]["labels"]
+    assert known["org.opencontainers.image.revision"] == service_image["Config"]["Labels"]["org.opencontainers.image.revision"]
+    assert known.items() <= image["labels"].items()
+    assert "Lussac itself ran" not in lussac("verify", folder / "lussac" / "logs", alone / "lussac" / "logs")[1]
+
+
+def test_a_run_of_another_image_of_lussac_is_told(sibling_run, tmp_path):
+    folder, _ = sibling_run
+    other = f"lussac-test/other-{secrets.token_hex(4)}"
+    (tmp_path / "Dockerfile").write_text("FROM lussac\nCOPY Dockerfile /another\n")
+    run("docker", "build", "--quiet", "--tag", other, tmp_path, env={**os.environ, "DOCKER_BUILDKIT": "0"})
+    try:
+        again = write_data(tmp_path / "again")
+        docker("-v", f"{again}:/data", *SOCKET_MOUNT, other, "/data/params.json")
+        code, out, err = lussac("verify", folder / "lussac" / "logs", again / "lussac" / "logs")
+        told = f"Lussac itself ran in lussac ({layers_of('lussac')}) in A, in {other} ({layers_of(other)}) in B."
+        assert (code, err, told in " ".join(out.split())) == (0, "", True), out
+    finally:
+        run("docker", "image", "rm", other)
 
 
 @root_only

@@ -7,11 +7,13 @@ import shutil
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 from service import SIF, TESTBED_USER, owners, run, text_of, write_data
 
 from lussac import __version__
-from lussac.provenance import read_record
+from lussac.provenance import SCHEMA_FILE, read_record
+from lussac.store import file_hash
 from tests.pages import ROOT
 
 pytestmark = [pytest.mark.singularity, pytest.mark.xdist_group("service"), pytest.mark.usefixtures("service_sif")]
@@ -35,6 +37,10 @@ def test_run_inside_by_a_user_without_root(data):
     assert "simple will run inside Lussac's own image: this machine's apptainer is not bound into this container" in text_of(done)
     record = read_record(data / "lussac" / "logs")
     assert [sorter["engine"]["name"] for sorter in record["sorters"]] == ["local"]
+    jsonschema.validate(record, json.loads(SCHEMA_FILE.read_text()))
+    image = record["software"]["image"]
+    assert (image["sif"]["path"], image["rootfs"]) == (str(SIF), f"sif:{file_hash(SIF)}")
+    assert image["labels"]["org.opencontainers.image.version"] == __version__
     assert owners(data) == {(data.stat().st_uid, data.stat().st_gid)}
     again = apptainer("run", "--bind", f"{data}:/data", SIF, "/data/params.json")
     assert "simple: reused" in again.stdout
