@@ -140,6 +140,8 @@ def _refused(socket: Path, seen: Surroundings) -> str:
     """Say how to get at a socket that this user may not use."""
     facts = socket.stat()
     shared = facts.st_mode & stat.S_IWGRP
+    if seen.kind is Kind.DOCKER and not shared and facts.st_uid == 0:  # root becomes the owner of the data folder
+        return f"docker's socket {socket} is for root alone; on your machine, let its group use it: chmod 660 /path/of/the/socket"
     if seen.kind is Kind.DOCKER:
         fix = f"--group-add {facts.st_gid}" if shared else f"--user {facts.st_uid}"
         return f"user {os.getuid()} may not use docker's socket {socket}; add {fix} to docker run"

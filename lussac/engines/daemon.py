@@ -73,7 +73,7 @@ def described(info: Mapping[str, Any], version: Mapping[str, Any]) -> Daemon:
         api=tuple(int(part) for part in version["ApiVersion"].split(".")),
         machine=MACHINES.get(info["Architecture"], info["Architecture"]),
         memory=info["MemTotal"],
-        rootless="name=rootless" in options,
+        rootless="name=rootless" in options or bool(info.get("Rootless")),  # the latter is podman's
         remaps_users="name=userns" in options,
         selinux="name=selinux" in options,
         cdi=podman or (devices and not runtime),

@@ -148,6 +148,7 @@ class DockerEngine:
         """Run a job as a container, which is removed whatever happens."""
         begin = time.monotonic()
         arguments: dict[str, Any] = {}
+        daemon: Daemon | None = None
 
         def end(outcome: Outcome, code: int | None, message: str) -> Exit:
             return Exit(
@@ -156,7 +157,7 @@ class DockerEngine:
                 message=message,
                 seconds=time.monotonic() - begin,
                 command=_shown(arguments),
-                enforced=("cores", "memory", "seconds", *(() if "network" in job.relaxed else ("network",))),
+                enforced=enforced(job, daemon),
             )
 
         try:
@@ -262,6 +263,12 @@ def create_arguments(job: Job, daemon: Daemon, mounts: list[Bind], gpus: tuple[s
     if job.gpu:
         arguments["device_requests"] = [gpu_request(gpus, cdi=daemon.cdi)]
     return arguments
+
+
+def enforced(job: Job, daemon: Daemon | None) -> tuple[str, ...]:
+    """Return which limits a daemon really enforces, None being one that didn't answer; pure."""
+    has_groups = daemon is not None and (not daemon.rootless or daemon.cgroup == "2")
+    return (*(("cores", "memory") if has_groups else ()), "seconds", *(() if "network" in job.relaxed else ("network",)))
 
 
 def is_risky(daemon: Daemon, here: Here | None) -> bool:

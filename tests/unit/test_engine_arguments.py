@@ -69,7 +69,18 @@ def test_a_rule_is_relaxed_only_where_the_catalogue_says_so(job):
 
 def test_the_root_of_a_rootless_daemon_is_its_user(job):
     rootless = described({**INFO, "SecurityOptions": ["name=rootless"]}, VERSION)
-    assert docker.create_arguments(job, rootless, [], GPUS)["user"] == "0:0"
+    podman = described({**INFO, "Rootless": True}, VERSION)
+    for daemon in (rootless, podman):
+        assert docker.create_arguments(job, daemon, [], GPUS)["user"] == "0:0"
+
+
+def test_limits_are_enforced_as_far_as_a_daemon_may(job):
+    rootless = {"SecurityOptions": ["name=rootless"]}
+    told = [
+        described(INFO | more, VERSION) for more in (rootless | {"CgroupVersion": "1"}, rootless | {"CgroupVersion": "2"}, {})
+    ]
+    assert ["memory" in docker.enforced(job, daemon) for daemon in told] == [False, True, True]
+    assert docker.enforced(replace(job, relaxed=frozenset({"network"})), None) == ("seconds",)
 
 
 def test_podman_gets_awkward_paths_in_the_form_that_it_understands(job):
