@@ -32,7 +32,7 @@ class FusionParams(Strict):
     """Strongest channels that a unit's waveform has."""
     min_spikes: Count = 15
     """Units with fewer spikes are dropped."""
-    block_s: float = 30.0
+    block_s: float = 10.0
     """Time within which a waveform is taken as constant (s); shorter follows faster drift, longer suits rare spikes."""
 
 

@@ -7,17 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.evidence import amplitudes, rewards, shrink
+from lussac.algorithms.fusion.overlaps import uncovered
 from lussac.algorithms.fusion.selection import choose
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, blocks_of
 from lussac.algorithms.fusion.sums import Sum, confirmed, sums_of_two
 from lussac.algorithms.fusion.trains import Flat, pair_counts
-from lussac.algorithms.fusion.waveforms import measure, similarities
+from lussac.algorithms.fusion.waveforms import Waveforms, measure, similarities
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 MAX_LAG_MS = 0.13
+SAME, BACKING = 0.9, 0.1
+"""Agreement from which on two analyses have the same unit, and how much more such a unit counts for each other analysis."""
+WEAK = 0.01
+"""Share of another unit's energy below which a unit does not explain the same, though it fires at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +81,29 @@ def prepare(
     settings
         Numbers of the method.
     """
-    waveforms, shifts = measure(
-        source, chunks, trains, before=source.samples(settings.before), after=source.samples(settings.after),
-        max_shift=source.samples(settings.max_shift), channels=settings.channels, limit=settings.template_spikes,
-    )  # fmt: skip
-    flat = Flat.of(trains)
-    flat = Flat(flat.samples + np.repeat(shifts, flat.counts), flat.offsets)
+    given = Flat.of(trains)
+
+    def measured(usable: Sequence[Ints]) -> tuple[Waveforms, Ints, Flat]:
+        waveforms, shifts = measure(
+            source, chunks, trains, usable, before=source.samples(settings.before), after=source.samples(settings.after),
+            max_shift=source.samples(settings.max_shift), channels=settings.channels, limit=settings.template_spikes,
+        )  # fmt: skip
+        return waveforms, shifts, Flat(given.samples + np.repeat(shifts, given.counts), given.offsets)
+
+    waveforms, shifts, flat = measured([np.arange(len(train)) for train in trains])
+    waveforms, shifts, flat = measured(uncovered(flat, waveforms, source.samples(settings.coincidence)))
     templates = shrink(waveforms.means, waveforms.counts.sum(axis=1))
     amplitude, energies = amplitudes(source, chunks, flat, waveforms)
     cosines = similarities(templates, waveforms.channels, templates, waveforms.channels, source.samples(MAX_LAG_MS))[0]
     window = source.samples(settings.coincidence)
-    each = Measured(flat, amplitude, energies, np.maximum(cosines, cosines.T))
+    each = Measured(flat, amplitude, energies, np.maximum(cosines, cosines.T), np.asarray(analyses, np.int64))
     everything = np.arange(len(flat))
     chosen = np.flatnonzero(select(each, everything, window, settings))
     possible = sums_of_two(
         templates, waveforms.channels, flat.counts, chosen, source.samples(settings.overlap), settings.unexplained
     )
-    near = source.samples(MAX_LAG_MS)
-    sums = [one for one in possible if confirmed(one, flat, each.cosines, settings.alike, near, settings.resolved)]
+    lag = source.samples(MAX_LAG_MS)
+    sums = [one for one in possible if confirmed(one, flat, each.cosines, settings.alike, lag, settings.resolved)]
     single = np.setdiff1d(everything, [one.unit for one in sums])
     all_ = Candidates(
         flat, shifts, np.asarray(analyses, np.int64), everything, templates, waveforms.channels, waveforms.before,
@@ -105,12 +115,13 @@ def prepare(
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Trains, the amplitudes of their spikes, the energies of the units' waveforms, and the cosines of these."""
+    """Trains, the amplitudes of their spikes, the energies of the units' waveforms, the cosines of these, and the analyses."""
 
     trains: Flat
     amplitude: Floats
     energies: Floats
     cosines: Floats
+    analyses: Ints
 
 
 def select(each: Measured, units: Ints, window: int, settings: Settings) -> NDArray[np.bool_]:
@@ -119,11 +130,31 @@ def select(each: Measured, units: Ints, window: int, settings: Settings) -> NDAr
     amplitude = np.concatenate([np.empty(0, np.float32), *(each.amplitude[each.trains.slice(int(unit))] for unit in units)])
     cosines = each.cosines[np.ix_(units, units)]
     reward = rewards(trains, amplitude, each.energies[units], cosines, min_cosine=settings.similar, window=window)
-    gains = sums_of(reward - settings.spike_cost, trains) - settings.unit_cost
     counts = pair_counts(trains, window)
+    backing = backed(counts, trains.counts, each.analyses[units])
+    gains = (1 + BACKING * backing) * sums_of(reward - settings.spike_cost, trains) - settings.unit_cost
     costs = 2 * (1 - settings.spike_cost) * np.minimum(counts, counts.T) * cosines
+    energies = np.maximum(each.energies[units], 1e-3)
+    costs[np.divide.outer(energies, energies) < WEAK] = 0
+    costs = np.minimum(costs, costs.T)
     np.fill_diagonal(costs, 0)
     return choose(gains, costs.astype(np.float64, copy=False))
+
+
+def backed(counts: NDArray[np.int32], sizes: Ints, analyses: Ints) -> Ints:
+    """Count for every unit the other analyses that have the same unit; more than two say no more.
+
+    Parameters
+    ----------
+    counts
+        (units, units), spikes of the first that lie near one of the second.
+    sizes, analyses
+        (units,), number of spikes, and analysis of each.
+    """
+    common = np.minimum(counts, counts.T)
+    same = common >= SAME * (sizes[:, None] + sizes[None] - common)
+    others = [same[:, analyses == analysis].any(axis=1) & (analyses != analysis) for analysis in np.unique(analyses)]
+    return np.minimum(np.sum(others, axis=0), 2)
 
 
 def unravelled(candidates: Candidates, sums: Sequence[Sum]) -> Candidates:

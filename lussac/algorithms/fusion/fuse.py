@@ -32,7 +32,7 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
     blocks = 1 + max((chunk.block for chunk in chunks), default=0)
     start = Flat.of([candidates.trains[int(unit)] for unit in own])
     state = refined(first_model(candidates, blocks), start)
-    model, trains = cleaned(source, chunks, state, settings)
+    model, trains = cleaned(source, chunks, candidates, state, settings)
     del state  # so that its spikes are not in memory beside the next ones
     state = refined(model, trains)
     window, max_lag = source.samples(settings.coincidence), source.samples(MAX_LAG_MS)
@@ -40,29 +40,48 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
         parts = members(candidates, state.used, state.trains(), window, max_lag, settings)
         model, trains = split(
             source, chunks, state, candidates.trains, parts, window, one=settings.one, two=settings.two, least=settings.part,
-            most_hidden=settings.hidden, reach=source.samples(settings.overlap),
+            most_hidden=settings.hidden, most_beside=settings.beside, reach=source.samples(settings.overlap),
         )  # fmt: skip
         grown = len(model) > len(state.used)
         if grown:
             del state
             state = refined(model, trains)
         size = len(state.model)
-        model, trains = cleaned(source, chunks, state, settings)
+        model, trains = cleaned(source, chunks, candidates, state, settings)
         del state
         state = refined(model, trains)
         if not grown and len(model) == size:
             break
-    return state
+    return unshadowed(source, state, settings)
 
 
-def cleaned(source: Source, chunks: Sequence[Chunk], state: State, settings: Settings) -> tuple[Model, Flat]:
-    """Drop shadows of louder units, and join units that nobody can tell apart; return models and spikes."""
-    energies = (state.used.templates**2).sum(axis=(2, 3)).mean(axis=0)
-    trains = state.trains()
+def unshadowed(source: Source, state: State, settings: Settings) -> State:
+    """Drop units that are what the template of a louder one leaves."""
+    energies, trains = (state.used.templates**2).sum(axis=(2, 3)).mean(axis=0), state.trains()
     beside = pair_counts(trains, source.samples(settings.overlap))
-    state = state.keep(np.flatnonzero(~shadows(trains, energies, beside, settings.shadow)))
-    target = joined(source, chunks, state, settings, source.samples(MAX_LAG_MS))
+    return state.keep(np.flatnonzero(~shadows(trains, energies, beside, settings.shadow)))
+
+
+def cleaned(
+    source: Source, chunks: Sequence[Chunk], candidates: Candidates, state: State, settings: Settings
+) -> tuple[Model, Flat]:
+    """Drop shadows of louder units, and join units that nobody can tell apart; return models and spikes."""
+    state = unshadowed(source, state, settings)
+    resolved = resolving(state.trains(), candidates, source.samples(settings.coincidence))
+    target = joined(source, chunks, state, resolved, settings, source.samples(MAX_LAG_MS))
     return join(state.model, state.trains(), target, state.sums.weights.sum(axis=2), source.channels)
+
+
+def resolving(trains: Flat, candidates: Candidates, window: int) -> Ints:
+    """Count for all pairs of units the analyses that have a unit for each: (units, units)."""
+    common = counts_in_common(trains, candidates, window)
+    agreement = common / (trains.counts[:, None] + candidates.trains.counts[None] - common)
+    count = np.zeros((len(trains), len(trains)), np.int64)
+    for analysis in np.unique(candidates.analyses):
+        own = np.flatnonzero(candidates.analyses == analysis)
+        best, found = agreement[:, own].argmax(axis=1), agreement[:, own].max(axis=1) >= AGREES
+        count += found[:, None] & found[None] & (best[:, None] != best[None])
+    return count
 
 
 @dataclass(frozen=True, slots=True)

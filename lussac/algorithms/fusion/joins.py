@@ -44,6 +44,8 @@ class Contrast:
         Norm of the smaller waveform.
     together
         How often they are active at the same time at most, as a share of chance.
+    resolved
+        Analyses that have a unit for each.
     """
 
     unit: int
@@ -54,6 +56,7 @@ class Contrast:
     change: float
     norm: float
     together: float
+    resolved: int
 
     @property
     def distance(self) -> float:
@@ -64,14 +67,16 @@ class Contrast:
         """Tell whether they are one neuron.
 
         Nobody can tell them apart, over the whole recording or where they are nearest in time: what a neuron looked like early
-        and late may be far apart, but it gets there step by step. Units that take turns may differ more, since nothing shows two
+        and late may be far apart, but it gets there step by step. Where several analyses have found the same two units, chance
+        has not made them: these must be nearer to each other. Units that take turns may differ more, since nothing shows two
         neurons at one time: by a share of the waveform, and by what they may change between the spikes that are
         nearest, twice as fast as before or after, since drift is not uniform.
         """
-        limit = settings.one
+        one = settings.one if self.resolved < settings.agreed else settings.one_resolved
+        limit = one
         if self.together < settings.together:
             limit = float(np.linalg.norm([settings.two, HASTE * self.change, settings.turned * self.norm]))
-        if self.overall < settings.one and abs(self.sizes[0]) < settings.same_size:
+        if self.overall < one and abs(self.sizes[0]) < settings.same_size:
             return True
         return self.local < limit and abs(self.sizes[1]) < settings.same_size
 
@@ -80,7 +85,7 @@ class Contrast:
         return self.together >= settings.together and self.distance >= settings.two
 
 
-def joined(source: Source, chunks: Sequence[Chunk], state: State, settings: Settings, max_lag: int) -> Ints:
+def joined(source: Source, chunks: Sequence[Chunk], state: State, resolved: Ints, settings: Settings, max_lag: int) -> Ints:
     """Tell which unit each unit belongs to: itself, or the largest of the units that are one neuron with it.
 
     Parameters
@@ -89,12 +94,14 @@ def joined(source: Source, chunks: Sequence[Chunk], state: State, settings: Sett
         The recording.
     state
         Units, spikes and residuals.
+    resolved
+        (units, units), how many analyses have a unit for each of two units.
     settings
         Numbers of the method.
     max_lag
         Largest shift between two units, in samples.
     """
-    contrasts = contrasts_of(source, chunks, state, settings, max_lag)
+    contrasts = contrasts_of(source, chunks, state, resolved, settings, max_lag)
     links = sorted((c for c in contrasts if c.one(settings)), key=lambda c: (c.distance, c.unit, c.other))
     apart = {(c.unit, c.other) for c in contrasts if c.two(settings)}
     return grouped([(c.unit, c.other) for c in links], apart, state.counts)
@@ -115,7 +122,9 @@ def grouped(links: Sequence[tuple[int, int]], apart: set[tuple[int, int]], count
     return np.array([max(group, key=lambda member: (counts[member], -member)) for group in groups], np.int64)
 
 
-def contrasts_of(source: Source, chunks: Sequence[Chunk], state: State, settings: Settings, max_lag: int) -> list[Contrast]:
+def contrasts_of(
+    source: Source, chunks: Sequence[Chunk], state: State, resolved: Ints, settings: Settings, max_lag: int
+) -> list[Contrast]:
     """Compare all pairs of units that look similar; parameters as for `joined`."""
     halves, total = overall_halves(state.used, state.sums)
     mean = np.einsum("uh,uhsc->usc", total / np.maximum(total.sum(axis=1, keepdims=True), 1e-6), halves)
@@ -139,7 +148,15 @@ def contrasts_of(source: Source, chunks: Sequence[Chunk], state: State, settings
         together = together_at_most(trains[u], trains[v], turn, duration)
         contrasts.append(
             Contrast(
-                u, v, far / state.noise, near / state.noise, (size, near_size), change / state.noise, norm / state.noise, together
+                unit=u,
+                other=v,
+                overall=far / state.noise,
+                local=near / state.noise,
+                sizes=(size, near_size),
+                change=change / state.noise,
+                norm=norm / state.noise,
+                together=together,
+                resolved=int(resolved[u, v]),
             )
         )
     return contrasts

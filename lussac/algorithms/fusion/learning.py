@@ -12,6 +12,7 @@ Floats = NDArray[np.float32]
 SMALLEST_SPREAD = 0.05
 LOWEST, HIGHEST = (0.3, 0.7), (1.3, 2.0)
 REACH = 4.0
+WIDTHS = (0.5, 1.0, 2.0, 4.0)
 FAR = 1e-4
 UNITS_AT_ONCE = 16
 
@@ -52,8 +53,9 @@ def relearned(model: Model, sums: Sums) -> Floats:
 
     The template of a block is the mean over this block and those around it, drawn towards the mean over all blocks as far as its
     noise demands (empirical Bayes): how much the unit really changes between blocks is estimated from both halves of its spikes,
-    whose noise is independent, less the standard error of that. A unit that does not change gets one template; one that drifts
-    gets its own in each block, where it has no spikes (yet) that of the blocks nearby.
+    whose noise is independent, less the standard error of that. How far around is what predicts one half of the unit's spikes
+    best from the other (cross-validation). A unit that does not change gets one template; one that drifts gets its own in each
+    block, where it has no spikes (yet) that of the blocks nearby.
     """
     means, weights = halves_of(model, sums)
     centre, total = overall(means, weights)
@@ -63,9 +65,10 @@ def relearned(model: Model, sums: Sums) -> Floats:
     changes = np.einsum("busc,busc->bu", apart[:, :, 0], apart[:, :, 1])
     usable = np.where(weights.min(axis=2) >= 1, weights.sum(axis=2), 0.0)
     variance = at_least(changes, usable)
-    near = nearness(len(means))
-    around = np.einsum("bd,duh->buh", near, weights)
-    local = np.einsum("bd,duh,duhsc->busc", near, weights, means) / np.maximum(around.sum(axis=2), 1e-9)[..., None, None]
+    kernels = np.stack([nearness(len(means), width) for width in WIDTHS])
+    near = kernels[best_width(means, weights, kernels)]
+    around = np.einsum("ubd,duh->buh", near, weights)
+    local = np.einsum("ubd,duh,duhsc->busc", near, weights, means) / np.maximum(around.sum(axis=2), 1e-9)[..., None, None]
     noise = mean.shape[1] * mean.shape[2] / np.maximum(around.sum(axis=2), 1e-9)
     trust = variance / (variance + noise)
     learned = shrink(mean, count.astype(np.int64)) + trust[..., None, None] * (local - mean)
@@ -80,10 +83,28 @@ def at_least(changes: Floats, weights: Floats) -> Floats:
     return np.asarray(np.maximum(mean - error, 0.0), dtype=np.float32)
 
 
-def nearness(blocks: int) -> Floats:
+def nearness(blocks: int, width: float) -> Floats:
     """Weights (blocks, blocks) with which a block is learned from the others: a Gaussian, and hardly anything beyond."""
-    steps = np.subtract.outer(np.arange(blocks), np.arange(blocks))
-    return np.asarray(np.exp(-0.5 * steps.astype(np.float64) ** 2) + FAR, dtype=np.float32)
+    steps = np.subtract.outer(np.arange(blocks), np.arange(blocks)).astype(np.float64)
+    return np.asarray(np.exp(-0.5 * (steps / width) ** 2) + FAR, dtype=np.float32)
+
+
+def best_width(means: Floats, weights: Floats, kernels: Floats) -> Ints:
+    """Return for every unit the kernel with which each half of its spikes predicts the other's waveforms best.
+
+    Parameters
+    ----------
+    means, weights
+        (blocks, units, 2, samples, channels) waveforms, and (blocks, units, 2) weights.
+    kernels
+        (kernels, blocks, blocks), weights with which a block is learned from the others.
+    """
+    errors = np.zeros((len(kernels), means.shape[1]))
+    for kernel, error in zip(kernels, errors, strict=True):
+        around = np.maximum(np.einsum("bd,duh->buh", kernel, weights), 1e-9)
+        learned = np.einsum("bd,duh,duhsc->buhsc", kernel, weights, means) / around[..., None, None]
+        error[:] = (weights * ((means - learned[:, :, ::-1]) ** 2).sum(axis=(3, 4))).sum(axis=(0, 2))
+    return np.asarray(errors.argmin(axis=0), dtype=np.int64)
 
 
 def spreads(found: Found, size: int) -> tuple[Floats, Floats, Floats]:

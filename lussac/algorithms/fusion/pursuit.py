@@ -20,6 +20,14 @@ MISFIT = 0.01
 """Share of what one spike explains that two must explain beyond it: no template is exact, and two always fit better than one."""
 
 
+ODD = 2.5
+"""Standard deviations by which a spike is larger than its unit's from which on other spikes may be hidden in it."""
+STRANGE = 2.0
+"""Energy left at a spike, over that explained, from which on it is not the unit's."""
+TOGETHER = 4
+"""Spikes at one place that are found anew all at once."""
+
+
 class Library(NamedTuple):
     """Templates of all units in one block of time, and what is needed to judge a spike.
 
@@ -471,6 +479,128 @@ def uncover(traces: Floats, proposals: Proposals, library: Library, rules: Rules
 
 
 @numba.njit(cache=True, nogil=True)
+def _over_each_other(a: int, b: int, library: Library) -> bool:
+    """Tell whether the strongest channel of one unit is a channel of the other."""
+    first, second = library.channels[a], library.channels[b]
+    inside = (second[: library.widths[b]] == first[0]).any() or (first[: library.widths[a]] == second[0]).any()
+    return bool(inside)
+
+
+@numba.njit(cache=True, nogil=True)
+def _taken_around(index: int, reach: int, proposals: Proposals, library: Library, out: Ints) -> int:
+    """List the spikes taken within `reach` of one, itself included, and count them; more than there is room for: -1."""
+    starts, units = proposals.starts, proposals.units
+    count, other = 0, index
+    while other > 0 and starts[other - 1] >= starts[index] - reach:
+        other -= 1
+    while other < len(starts) and starts[other] <= starts[index] + reach:
+        if proposals.amplitudes[other] > 0 and _over_each_other(units[index], units[other], library):
+            if count == len(out):
+                return -1
+            out[count] = other
+            count += 1
+        other += 1
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _put_all_back(traces: Floats, spikes: Ints, proposals: Proposals, library: Library, rules: Rules) -> float:
+    """Put spikes back, and return what they explained beyond the evidence that each must bring."""
+    explained = 0.0
+    for index in spikes[::-1]:
+        explained += _put_back(traces, index, proposals, library) - rules.threshold
+    return explained
+
+
+@numba.njit(cache=True, nogil=True)
+def _take_around(
+    traces: Floats, first: int, index: int, reach: int, proposals: Proposals, library: Library, rules: Rules, out: Ints
+) -> int:
+    """Take one spike as it usually is, then what is left around another, largest first; fit all in turns, and count them."""
+    out[0], count = first, 1
+    gain, shift, amplitude = _fit(traces, first, proposals, library, rules)
+    _take(traces, first, proposals, library, gain, shift, min(amplitude, 1.0))
+    while count < len(out):
+        gain, chosen, shift, amplitude = _best_near(traces, index, reach, -1, proposals, library, rules, np.inf)
+        if chosen < 0:
+            break
+        _take(traces, chosen, proposals, library, gain, shift, amplitude)
+        out[count] = chosen
+        count += 1
+    for _ in range(TURNS):
+        for spike in out[:count]:
+            amplitude, tilt, shift = proposals.amplitudes[spike], proposals.tilts[spike], proposals.shifts[spike]
+            if not _refit(traces, spike, proposals, library, rules, library.lows[proposals.units[spike]]):
+                proposals.shifts[spike] = shift
+                _put(traces, spike, proposals, library, amplitude, tilt)
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _find_anew(traces: Floats, index: int, proposals: Proposals, library: Library, rules: Rules) -> None:
+    """Put all spikes around one back, and take what explains the place best, whichever proposal is taken first.
+
+    The spike that explains most may be the sum of two others: what is taken after it then makes up for its faults.
+    """
+    reach = rules.dead
+    before, after = np.empty(TOGETHER, np.int64), np.empty(TOGETHER, np.int64)
+    count = _taken_around(index, reach, proposals, library, before)
+    if count < 1:
+        return
+    kept = np.stack((
+        proposals.amplitudes[before[:count]].astype(np.float64), proposals.tilts[before[:count]].astype(np.float64),
+        proposals.shifts[before[:count]].astype(np.float64), proposals.gains[before[:count]].astype(np.float64),
+    ))  # fmt: skip
+    best = _put_all_back(traces, before[:count], proposals, library, rules)
+    margin, chosen = MISFIT * abs(best), -1
+    low = index
+    while low > 0 and proposals.starts[low - 1] >= proposals.starts[index] - reach:
+        low -= 1
+    first = low
+    while first < len(proposals.starts) and proposals.starts[first] <= proposals.starts[index] + reach:
+        new = not (before[:count] == first).any() and _over_each_other(proposals.units[index], proposals.units[first], library)
+        if new and not _blocked(first, proposals, rules.dead):
+            gain, _, _ = _fit(traces, first, proposals, library, rules)
+            if gain > rules.threshold:
+                found = _take_around(traces, first, index, reach, proposals, library, rules, after)
+                explained = _put_all_back(traces, after[:found], proposals, library, rules)
+                if found > count:
+                    explained -= margin
+                if explained > best:
+                    best, chosen = explained, first
+        first += 1
+    if chosen >= 0:
+        _take_around(traces, chosen, index, reach, proposals, library, rules, after)
+        return
+    for place in range(count):
+        spike = before[place]
+        proposals.shifts[spike], proposals.gains[spike] = int(kept[2, place]), kept[3, place]
+        _put(traces, spike, proposals, library, kept[0, place], kept[1, place])
+
+
+@numba.njit(cache=True, nogil=True)
+def disentangle(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
+    """Find all spikes anew where one is larger than its unit's are: it may be several that came together."""
+    for index in range(len(proposals.starts)):
+        amplitude, unit = proposals.amplitudes[index], proposals.units[index]
+        if amplitude > 0 and (amplitude - 1) * np.sqrt(library.stiffness[unit]) > ODD:
+            _find_anew(traces, index, proposals, library, rules)
+
+
+@numba.njit(cache=True, nogil=True)
+def drop_strangers(traces: Floats, proposals: Proposals, library: Library) -> None:
+    """Put back spikes that leave more than they explain: they are spikes of a neuron that no unit stands for."""
+    for index in range(len(proposals.starts)):
+        if proposals.amplitudes[index] > 0:
+            left = _left(traces, index, proposals, library)
+            if left <= 0:
+                continue
+            amplitude, tilt = proposals.amplitudes[index], proposals.tilts[index]
+            if left < STRANGE * _put_back(traces, index, proposals, library):
+                _put(traces, index, proposals, library, amplitude, tilt)
+
+
+@numba.njit(cache=True, nogil=True)
 def explain(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
     """Take proposals one by one, largest gain first, subtract each, and then reconsider each against all others.
 
@@ -480,7 +610,9 @@ def explain(traces: Floats, proposals: Proposals, library: Library, rules: Rules
     for _ in range(rules.polish):
         reconsider(traces, proposals, library, rules)
         uncover(traces, proposals, library, rules)
+        disentangle(traces, proposals, library, rules)
         take_greedily(traces, proposals, library, rules)
+    drop_strangers(traces, proposals, library)
 
 
 @numba.njit(cache=True, nogil=True)

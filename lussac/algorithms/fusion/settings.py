@@ -46,7 +46,10 @@ class Settings:
         Gain (twice the log-likelihood) that a proposed spike must bring: e^-5 is how unlikely it may be beforehand.
     one
         Distance of two mean waveforms, in standard deviations of the noise along it, below which nobody could tell spikes of
-        one from spikes of the other: as single spikes, a sixth would be mistaken.
+        one from spikes of the other: as single spikes, more than a fifth would be mistaken. On generated recordings it was mostly
+        below 1.1 for parts of one neuron that are active at the same time, and above 1.8 for two neurons.
+    one_resolved, agreed
+        The same where at least `agreed` analyses have a unit for each of the two.
     two
         Distance of two groups of single spikes, in standard deviations, that shows two neurons: a fortieth would be mistaken. On
         generated recordings it was mostly below 3.5 where overlaps were not resolved, and above 5 where a unit held two neurons.
@@ -54,6 +57,10 @@ class Settings:
         Share of the difference of two groups of a unit's spikes that may be another unit's waveform: more, and the groups are
         spikes with and without one of that unit's beside them. On generated recordings it was 0.9 or more then, and 0.3 to 0.7
         where a unit held two neurons.
+    beside
+        How much more of the spikes that a candidate has in a unit may have another unit's beside them than of the rest: more, and
+        they are overlaps that a sorter did not resolve. On generated recordings it was 0.6 or more then, and below 0 where a unit
+        held two neurons.
     together
         Units that are active at the same time less often than this share of chance take turns.
     turn
@@ -94,16 +101,19 @@ class Settings:
     resolved: float = 0.3
     shadow: float = 0.8
     evidence: float = 10.0
-    one: float = 2.0
+    one: float = 1.5
+    one_resolved: float = 1.0
+    agreed: int = 2
     two: float = 4.0
     hidden: float = 0.8
+    beside: float = 0.5
     together: float = 0.5
     turn: float = 5.0
     turned: float = 0.25
     meeting: int = 20
     same_size: float = 0.2
     part: float = 0.08
-    block: float = 30.0
+    block: float = 10.0
     max_blocks: int = 16
     chunk: float = 1.0
     rounds: int = 3

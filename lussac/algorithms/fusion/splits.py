@@ -100,6 +100,7 @@ def split(
     two: float,
     least: float,
     most_hidden: float,
+    most_beside: float,
     reach: int,
 ) -> tuple[Model, Flat]:
     """Split units whose spikes leave two different residuals behind.
@@ -124,6 +125,9 @@ def split(
     most_hidden, reach
         Share of the difference of the groups' waveforms that another unit's may explain, at a lag of at most `reach` samples:
         beyond that, some of the spikes have one of the other unit's beside them which was not found, and all are one neuron's.
+    most_beside
+        How much larger the share of the candidate's spikes that have another unit's beside them may be than that of the rest:
+        beyond that, it is what a sorter took overlaps for.
 
     Returns
     -------
@@ -152,11 +156,21 @@ def split(
     for i in np.flatnonzero(distances > two):
         unit = tests[i].unit
         change = left[i, 1] - left[i, 0] + fitted_apart(state, owned[unit], tests[i].inside, templates[unit])
-        if share_of_another(change, unit, templates, state.used.channels, reach) > most_hidden:
+        if (
+            share_of_another(change, unit, templates, state.used.channels, reach) > most_hidden
+            or more_beside(trains, tests[i], reach) > most_beside
+        ):
             distances[i] = 0.0
     best = [int(np.argmax(np.where(units_of(tests) == unit, distances, -np.inf))) for unit in np.unique(units_of(tests))]
     chosen = [test for test in best if distances[test] > two]
     return _divided(state.used, trains, tests, chosen, left)
+
+
+def more_beside(trains: Flat, test: Test, reach: int) -> float:
+    """Share of the spikes inside of a candidate that have another unit's within `reach`, less that of the rest: the largest."""
+    own = trains[test.unit]
+    near = (has_near(own, trains[other], reach) for other in range(len(trains)) if other != test.unit)
+    return max((float(beside[test.inside].mean() - beside[~test.inside].mean()) for beside in near), default=0.0)
 
 
 def fitted_apart(state: State, own: Ints, inside: NDArray[np.bool_], template: Floats) -> Floats:

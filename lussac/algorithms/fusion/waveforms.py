@@ -42,11 +42,11 @@ class Waveforms:
         return np.einsum("uh,uhsc->usc", weights.astype(np.float32), self.halves)
 
 
-def subset(train: Ints, limit: int) -> Ints:
-    """At most `limit` spikes of a train, evenly spread over it."""
-    if len(train) <= limit:
-        return train
-    return train[(np.arange(limit) * len(train)) // limit]
+def subset(spikes: Ints, limit: int) -> Ints:
+    """At most `limit` of some spikes, evenly spread over them."""
+    if len(spikes) <= limit:
+        return spikes
+    return spikes[(np.arange(limit) * len(spikes)) // limit]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -63,7 +63,9 @@ def _add_snippets(
                 target[sample, channel] += traces[start + sample, channel]
 
 
-def dense_means(source: Source, chunks: Sequence[Chunk], trains: Flat, before: int, after: int) -> tuple[Floats, Ints]:
+def dense_means(
+    source: Source, chunks: Sequence[Chunk], trains: Flat, halves: Ints, before: int, after: int
+) -> tuple[Floats, Ints]:
     """Mean waveforms on all channels: (units, 2, before + after, channels), and the number of spikes of each half."""
     sums = np.zeros((len(trains), 2, before + after, source.channels), np.float32)
     counts = np.zeros((len(trains), 2), np.int64)
@@ -74,8 +76,7 @@ def dense_means(source: Source, chunks: Sequence[Chunk], trains: Flat, before: i
 
     for near, first, traces in source.in_order(read, chunks):
         if traces is not None:
-            half = (near.index - trains.offsets[near.units]) % 2
-            _add_snippets(traces, first, near.samples, near.units, half, before, sums, counts)
+            _add_snippets(traces, first, near.samples, near.units, halves[near.index], before, sums, counts)
     sums /= np.maximum(counts, 1)[:, :, None, None]
     return sums, counts
 
@@ -84,6 +85,7 @@ def measure(
     source: Source,
     chunks: Sequence[Chunk],
     trains: Sequence[Ints],
+    usable: Sequence[Ints],
     *,
     before: int,
     after: int,
@@ -100,6 +102,8 @@ def measure(
         The recording.
     trains
         Sorted positions of each unit.
+    usable
+        For each unit, sorted indices of the spikes that its mean may be taken of.
     before, after
         Samples of the waveforms.
     max_shift
@@ -122,7 +126,9 @@ def measure(
     per_unit = 8 * source.channels * (before + after + 2 * max_shift)
     size = max(1, batch_bytes // per_unit)
     parts = [
-        _measure_batch(source, chunks, trains[start : start + size], before, after, max_shift, kept, limit)
+        _measure_batch(
+            source, chunks, trains[start : start + size], usable[start : start + size], before, after, max_shift, kept, limit
+        )
         for start in range(0, len(trains), size)
     ]
     halves, chosen, counts, shifts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -133,14 +139,16 @@ def _measure_batch(
     source: Source,
     chunks: Sequence[Chunk],
     trains: Sequence[Ints],
+    usable: Sequence[Ints],
     before: int,
     after: int,
     max_shift: int,
     kept: int,
     limit: int,
 ) -> tuple[Floats, Ints, Ints, Ints]:
-    flat = Flat.of([subset(train, limit) for train in trains])
-    dense, counts = dense_means(source, chunks, flat, before + max_shift, after + max_shift)
+    chosen_spikes = [subset(spikes, limit) for spikes in usable]
+    flat = Flat.of([train[spikes] for train, spikes in zip(trains, chosen_spikes, strict=True)])
+    dense, counts = dense_means(source, chunks, flat, np.concatenate(chosen_spikes) % 2, before + max_shift, after + max_shift)
     halves, chosen, shifts = crop(dense, counts, before, after, max_shift, kept)
     return halves, chosen, counts, shifts
 

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lussac.algorithms.fusion.candidates import backed
 from lussac.algorithms.fusion.evidence import best_rival
 from lussac.algorithms.fusion.pool import propose, thin
 from lussac.algorithms.fusion.residuals import parities
@@ -135,6 +136,15 @@ def test_choice_cannot_be_bettered_by_one_unit(size, seed):
         assert value(other, gains, costs) <= best + 1e-6
     subsets = (np.array([bool(mask >> unit & 1) for unit in range(size)]) for mask in range(1 << size))
     assert best >= 0.7 * max(value(subset, gains, costs) for subset in subsets) - 1e-9
+
+
+def test_other_analyses_with_the_same_unit_back_it():
+    counts = np.zeros((5, 5), np.int32)
+    counts[0] = counts[:, 0] = [0, 97, 96, 50, 95]
+    sizes = np.full(5, 100)
+    assert backed(counts, sizes, np.array([0, 1, 2, 3, 0])).tolist() == [2, 1, 1, 0, 0]
+    assert backed(counts, sizes, np.array([0, 1, 1, 3, 2])).tolist() == [2, 1, 1, 0, 1]
+    assert backed(counts, sizes, np.arange(5)).tolist() == [2, 1, 1, 0, 1]
 
 
 def test_choice_swaps_a_merged_unit_for_its_two_parts():

@@ -6,9 +6,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from lussac.algorithms.fusion.learning import amplitude_limits, halves_of, nearness, noise_gain, overall, relearn, spreads
+from lussac.algorithms.fusion.learning import (
+    amplitude_limits,
+    best_width,
+    halves_of,
+    nearness,
+    noise_gain,
+    overall,
+    relearn,
+    spreads,
+)
 from lussac.algorithms.fusion.matching import Found, Model, Sums, match
-from lussac.algorithms.fusion.pursuit import Proposals, Rules, explain, gain_of, library_of, reconsider, take_greedily, uncover
+from lussac.algorithms.fusion.pursuit import (
+    Proposals,
+    Rules,
+    disentangle,
+    drop_strangers,
+    explain,
+    gain_of,
+    library_of,
+    reconsider,
+    take_greedily,
+    uncover,
+)
 from lussac.algorithms.fusion.residuals import mean_residuals, projections, remove, residuals
 from lussac.algorithms.fusion.source import cut
 from lussac.algorithms.fusion.trains import Flat
@@ -163,6 +183,82 @@ def test_two_neurons_take_the_place_of_their_sum(world):
     assert np.abs(traces).max() < 0.5
 
 
+def test_a_spike_that_leaves_more_than_it_explains_is_a_stranger(world):
+    library = model_of(3 * world.waveforms).library(0)
+    stranger = 3 * (world.waveforms[0] + 4 * world.waveforms[2])
+    traces = np.zeros((160, 4), np.float32)
+    traces[20:40] += 3 * world.waveforms[0]
+    traces[100:120] += stranger
+    tried = Proposals.at(np.array([20, 100]), np.array([0, 0]))
+    take_greedily(traces, tried, library, RULES)
+    assert (tried.amplitudes > 0).all()
+    drop_strangers(traces, tried, library)
+    assert (tried.amplitudes > 0).tolist() == [True, False]
+    assert traces[100:120] == pytest.approx(stranger, abs=1e-3)
+
+
+def test_a_spike_that_leaves_less_than_it_explains_stays(world):
+    library = model_of(3 * world.waveforms).library(0)
+    traces = np.zeros((80, 4), np.float32)
+    traces[20:40] += 3 * (world.waveforms[0] + 0.9 * world.waveforms[2])
+    tried = Proposals.at(np.array([20]), np.array([0]))
+    take_greedily(traces, tried, library, RULES)
+    before = traces.copy()
+    drop_strangers(traces, tried, library)
+    assert tried.amplitudes[0] > 0
+    assert traces == pytest.approx(before, abs=1e-3)
+
+
+def tangled(world, templates, others=()):
+    """Two neurons at once, and a third that looks like their sum: traces, proposals, library."""
+    library = model_of(templates, stiffness=400.0, low=0.3, high=2.0).library(0)
+    traces = np.zeros((120, 4), np.float32)
+    traces[40:60] += templates[0]
+    traces[41:61] += templates[1]
+    starts, units = np.array([40, 40, 41, *(start for start, _ in others)]), np.array([2, 0, 1, *(unit for _, unit in others)])
+    order = np.lexsort((units, starts))
+    tried = Proposals.at(starts[order], units[order])
+    return traces, tried, library
+
+
+def test_two_neurons_that_fire_at_once_are_found_whichever_unit_looks_like_both(world):
+    first, second = 3 * world.waveforms[0], 3 * world.waveforms[1]
+    templates = np.stack([first, second, 0.7 * (first + second)])
+    traces, tried, library = tangled(world, templates)
+    sums = np.flatnonzero(tried.units == 2)
+    tried.amplitudes[sums] = 1.4
+    remove(traces, tried.starts[sums], tried.units[sums], tried.amplitudes[sums], tried.tilts[sums], library)
+    disentangle(traces, tried, library, RULES)
+    assert (tried.amplitudes > 0).tolist() == [unit != 2 for unit in tried.units.tolist()]
+    assert tried.amplitudes[tried.units != 2] == pytest.approx([1, 1], abs=0.1)
+
+
+def test_as_many_neurons_as_there_is_room_for_are_found_at_once():
+    shapes = 2 * np.random.default_rng(1).standard_normal((4, 20, 4)).astype(np.float32)
+    templates = np.stack([*shapes[:2], 0.7 * shapes[:2].sum(axis=0), *shapes[2:]])
+    library = model_of(templates, low=0.3, high=2.0).library(0)
+    traces = np.zeros((100, 4), np.float32)
+    traces[40:60] = shapes[2:].sum(axis=0)
+    tried = Proposals.at(np.full(5, 40), np.arange(5))
+    tried.amplitudes[2] = 1.4
+    traces[40:60] += shapes[:2].sum(axis=0) - 1.4 * templates[2]
+    disentangle(traces, tried, library, RULES)
+    assert tried.amplitudes == pytest.approx([1, 1, 0, 1, 1], abs=0.1)
+
+
+@pytest.mark.parametrize("crowd", [0, 5])
+def test_what_explains_a_place_best_stays(world, crowd):
+    """A large spike that nothing else explains, or a crowd that is too large to be found anew: what is left of it is nothing."""
+    templates = 3 * world.waveforms
+    traces, tried, library = tangled(world, templates, [(40 + place, 2) for place in range(1, crowd + 1)])
+    traces[:] = 0
+    tried.amplitudes[tried.units == 2] = 1.6
+    expected = tried.amplitudes.copy()
+    disentangle(traces, tried, library, RULES)
+    assert tried.amplitudes.tolist() == expected.tolist()
+    assert np.abs(traces).max() < 1e-3
+
+
 def test_a_neuron_stays_where_two_others_explain_it_less(world):
     library = model_of(np.stack([*(3 * world.waveforms), 3 * world.waveforms[0] + 0.3 * world.waveforms[2]])).library(0)
     traces = np.zeros((100, 4), np.float32)
@@ -182,7 +278,7 @@ def test_the_residual_is_the_traces_less_the_spikes_taken(world, places, seed):
     expected = traces.copy()
     places = sorted(set(places))
     tried = Proposals.at(np.array([start for start, _ in places], np.int64), np.array([unit for _, unit in places], np.int64))
-    library = model_of(world.waveforms, stiffness=30.0).library(0)
+    library = model_of(world.waveforms, stiffness=300.0).library(0)
     explain(traces, tried, library, RULES)
     remove(expected, tried.starts + tried.shifts, tried.units, tried.amplitudes, tried.tilts, library)
     assert traces == pytest.approx(expected, abs=1e-2)
@@ -264,6 +360,17 @@ def test_a_unit_that_changes_is_learned_block_by_block():
     assert np.abs(learned - learned.mean(axis=0)).max() < 0.1
 
 
+def test_templates_are_learned_from_as_far_around_as_predicts_best():
+    """A unit that jumps in each block is learned from each alone, one that stays from all."""
+    rng = np.random.default_rng(3)
+    jumps = np.where(np.arange(8)[:, None] % 2, [5.0, 0.0], [-5.0, 0.0])
+    means = np.zeros((8, 2, 2, 6, 3), np.float32) + jumps[:, :, None, None, None]
+    weights = np.full((8, 2, 2), 20.0, np.float32)
+    means += rng.normal(0, 1 / np.sqrt(20), means.shape).astype(np.float32)
+    kernels = np.stack([nearness(8, width) for width in (0.5, 1.0, 4.0)])
+    assert best_width(means, weights, kernels).tolist() == [0, 2]
+
+
 def test_a_unit_without_spikes_keeps_its_template(world):
     model = model_of(world.waveforms)
     sums = Sums(np.zeros((1, 3, 2, 20, 4), np.float32), np.zeros((1, 3, 2), np.float32))
@@ -271,8 +378,9 @@ def test_a_unit_without_spikes_keeps_its_template(world):
     none = Found(*(np.empty(0, kind) for kind in (np.int64, np.int64, *[np.float32] * 4)))
     assert spreads(none, 2)[0].tolist() == [1, 1]
     assert noise_gain(none, np.ones(2)) == 1
-    near = nearness(5)
-    assert (near.argmax(axis=1) == np.arange(5)).all()
+    for width in (0.5, 4.0):
+        near = nearness(5, width)
+        assert (near.argmax(axis=1) == np.arange(5)).all()
 
 
 def test_residuals_are_those_of_brute_force(world):

@@ -5,20 +5,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lussac.algorithms.fusion import splits
 from lussac.algorithms.fusion.candidates import prepare
 from lussac.algorithms.fusion.confidence import Support, confidence, counts_in_common, gather, supports
-from lussac.algorithms.fusion.fuse import AGREES, fuse, settle
+from lussac.algorithms.fusion.fuse import AGREES, fuse, resolving, settle
 from lussac.algorithms.fusion.joins import Contrast, contrasts_of, difference, grouped, join, joined, pace
 from lussac.algorithms.fusion.learning import at_least
+from lussac.algorithms.fusion.matching import Found
 from lussac.algorithms.fusion.meetings import active, gaps_to, rings
 from lussac.algorithms.fusion.refinement import first_model, refine
-from lussac.algorithms.fusion.splits import across, distance, separation, share_of_another, split
+from lussac.algorithms.fusion.splits import across, distance, more_beside, separation, share_of_another, split
 from lussac.algorithms.fusion.trains import Flat
 from lussac.algorithms.fusion.turns import together_at_most
 
 from .conftest import AFTER, BEFORE, source_of, waveforms
 
-LIMITS = {"one": 2.0, "two": 4.0, "least": 0.1, "most_hidden": 0.5, "reach": 6}
+LIMITS = {"one": 2.0, "two": 4.0, "least": 0.1, "most_hidden": 0.5, "most_beside": 0.5, "reach": 6}
+ALONE = np.zeros((2, 2), np.int64)
 
 
 def analyses_of(world, seed=0):
@@ -115,6 +118,47 @@ def test_spikes_beside_which_another_unit_fires_unseen_are_not_split_off(world, 
     assert trains.counts.tolist() == sizes
 
 
+def test_overlaps_that_a_sorter_took_for_a_unit_are_not_split_off():
+    own = np.arange(100, 2100, 100)
+    other = own[:8] + 5
+    trains = Flat.of([own, other, np.array([3000])])
+    inside = np.isin(np.arange(20), np.arange(10))
+    assert more_beside(trains, splits.Test(0, inside), 6) == pytest.approx(0.8)
+    assert more_beside(trains, splits.Test(0, ~inside), 6) == 0
+    assert more_beside(trains, splits.Test(0, inside), 4) == 0
+    assert more_beside(Flat.of([own]), splits.Test(0, inside), 6) == 0
+
+
+def test_a_split_that_overlaps_explain_is_none(world):
+    merged = np.unique(np.concatenate(world.trains[:2]))
+    beside = world.trains[0] + 4
+    candidates, state = refined(world, [merged, world.trains[0], beside], [0, 1, 1], [0])
+    twice = state.used.of(np.array([0, 0]))
+    both = replace(state, found=with_train(state.found, beside), used=twice, model=twice)
+    parts = [[(1, 0)], []]
+    assert len(split(world.source, world.chunks, both, candidates.trains, parts, 4, **LIMITS)[0]) == 2
+    assert len(split(world.source, world.chunks, both, candidates.trains, parts, 4, **LIMITS | {"most_beside": 1.0})[0]) == 3
+
+
+def with_train(found, train):
+    """Add spikes of unit 1 that explain nothing."""
+    samples = np.concatenate([found.samples, train])
+    order = np.argsort(samples, kind="stable")
+    units = np.concatenate([found.units, np.ones(len(train), np.int64)])
+    rest = (np.concatenate([values, np.zeros(len(train), np.float32)])[order] for values in (found.amplitudes, found.fitted,
+            found.tilts, found.gains))  # fmt: skip
+    return Found(samples[order], units[order], *rest)
+
+
+def test_analyses_that_have_a_unit_for_each_are_counted(world):
+    a, b, c = world.trains
+    merged = np.unique(np.concatenate([a, b]))
+    candidates = prepare(world.source, world.chunks, [a, b, merged, c, a, b], [0, 0, 1, 1, 2, 2], world.settings)
+    trains = Flat.of([candidates.trains[0], candidates.trains[1], candidates.trains[3]])
+    assert len(a) > len(b), "the merged unit agrees with the larger one by half"
+    assert resolving(trains, candidates, 4).tolist() == [[0, 2, 1], [2, 0, 0], [1, 0, 0]]
+
+
 def test_what_another_unit_explains_of_a_difference(world):
     templates = world.waveforms
     channels = np.tile(np.arange(4), (3, 1))
@@ -134,7 +178,7 @@ def test_halves_of_a_neuron_are_joined(world):
     train = world.trains[2]
     early, late = train[train < 24_000], train[train >= 16_000]
     candidates, state = refined(world, [early, late], [0, 1], [0, 1])
-    target = joined(world.source, world.chunks, state, world.settings, 1)
+    target = joined(world.source, world.chunks, state, ALONE, world.settings, 1)
     assert len(set(target.tolist())) == 1
     model, trains = join(state.model, state.trains(), target, state.sums.weights.sum(axis=2), 4)
     assert len(model) == 1
@@ -165,15 +209,15 @@ def drifting(make, steps):
 def test_a_neuron_that_drifts_is_joined_where_its_parts_meet(make):
     smooth, parts = drifting(make, 400)
     _, state = refined(smooth, parts, [0, 1], [0, 1])
-    (contrast,) = contrasts_of(smooth.source, smooth.chunks, state, smooth.settings, 0)
+    (contrast,) = contrasts_of(smooth.source, smooth.chunks, state, ALONE, smooth.settings, 0)
     assert contrast.overall > 2 * max(contrast.local, 1)
-    assert len(set(joined(smooth.source, smooth.chunks, state, smooth.settings, 0).tolist())) == 1
+    assert len(set(joined(smooth.source, smooth.chunks, state, ALONE, smooth.settings, 0).tolist())) == 1
 
 
 def test_a_neuron_that_takes_over_and_looks_different_is_another_one(make):
     sudden, parts = drifting(make, 1)
     _, state = refined(sudden, parts, [0, 1], [0, 1])
-    assert joined(sudden.source, sudden.chunks, state, sudden.settings, 0).tolist() == [0, 1]
+    assert joined(sudden.source, sudden.chunks, state, ALONE, sudden.settings, 0).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -183,6 +227,9 @@ def test_a_neuron_that_takes_over_and_looks_different_is_another_one(make):
         ({"overall": 1.0}, True, False),
         ({"overall": 1.0, "sizes": (0.5, 0.5)}, False, False),
         ({"local": 1.0}, True, False),
+        ({"local": 1.2, "overall": 1.2}, True, False),
+        ({"local": 1.2, "overall": 1.2, "resolved": 2}, False, False),
+        ({"overall": 0.9, "resolved": 2}, True, False),
         ({"local": 3.0}, False, False),
         ({"local": 3.0, "together": 0.1}, True, False),
         ({"local": 3.0, "together": 0.1, "sizes": (0.0, 0.5)}, False, False),
@@ -203,6 +250,7 @@ def test_units_are_one_or_two_or_nobody_knows(world, values, one, two):
         "change": 0.0,
         "norm": 4.0,
         "together": 1.0,
+        "resolved": 0,
     }
     contrast = Contrast(**(usual | values))
     assert contrast.one(world.settings) is one

@@ -12,7 +12,7 @@ few = settings(max_examples=25, deadline=None)
 
 def measured(world, trains, **changes):
     options = {"before": 7, "after": 13, "max_shift": 4, "channels": 4, "limit": 1000} | changes
-    return measure(world.source, world.chunks, trains, **options)
+    return measure(world.source, world.chunks, trains, [np.arange(len(train)) for train in trains], **options)
 
 
 def test_mean_waveforms_are_those_of_brute_force(world):
@@ -25,6 +25,16 @@ def test_mean_waveforms_are_those_of_brute_force(world):
         assert waveforms.counts[unit].tolist() == [len(train[::2]), len(train[1::2])]
     energy = (waveforms.means**2).sum(axis=1)
     assert (np.diff(energy, axis=1) <= 1e-3).all()
+
+
+def test_a_mean_is_taken_of_the_spikes_that_may_be_used_each_in_its_half(world):
+    train = world.trains[0]
+    usable = np.array([1, 2, 5, 6, 9])
+    waveforms, _ = measure(world.source, world.chunks, [train], [usable], before=7, after=13, max_shift=0, channels=4, limit=4)
+    assert waveforms.counts.tolist() == [[2, 2]]
+    for half, spikes in enumerate(([2, 6], [1, 5])):
+        expected = np.mean([world.traces[sample - 7 : sample + 13] for sample in train[spikes]], axis=0)
+        assert waveforms.halves[0, half] == pytest.approx(expected[:, waveforms.channels[0]], abs=1e-4)
 
 
 def test_trains_are_shifted_onto_the_largest_deflection(world):
