@@ -32,6 +32,13 @@ def test_make_targets_exist(text: str) -> None:
     assert named <= targets
 
 
+def test_the_tests_that_a_page_names_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/tested.md").read_text())
+    assert len(named) > 20
+    defined = {file: re.findall(r"^def (test_\w+)\(", (ROOT / file).read_text(), re.MULTILINE) for file, _ in named}
+    assert [(file, name) for file, name in named if name not in defined[file]] == []
+
+
 def test_the_module_of_the_architecture_page_works() -> None:
     text, *_ = fenced(ROOT / "docs/architecture.md", "python")
     page: dict = {}
