@@ -20,7 +20,7 @@ import cases
 import numpy as np
 import spikeinterface.core as si
 from numpy.typing import NDArray
-from run import EXAMPLE, best_pipeline, machine, replace_block, run_lussac
+from run import best_pipeline, machine, replace_block, run_lussac
 
 SEED = 401
 BEGIN, END = "<!-- scale: written by benchmarks/scale.py -->", "<!-- end of scale -->"
@@ -39,13 +39,10 @@ class Size:
 CURVES: Mapping[str, tuple[Size, ...]] = {
     "minutes": tuple(Size(minutes=minutes) for minutes in (5, 10, 20, 40)),
     "analyses": tuple(Size(analyses=analyses) for analyses in (2, 4, 8, 12)),
-    "neurons": tuple(Size(channels=128, neurons=neurons, minutes=2) for neurons in (50, 100, 200, 400, 800)),
-    "channels": tuple(Size(channels=channels, neurons=100, minutes=2) for channels in (32, 64, 128, 384)),
+    "neurons": tuple(Size(channels=128, neurons=neurons, minutes=1) for neurons in (50, 200, 800)),
+    "channels": tuple(Size(channels=channels, neurons=100, minutes=1) for channels in (32, 128, 384)),
 }
-PIPELINES: Mapping[str, Mapping[str, object]] = {
-    "example": {key: step for key, step in EXAMPLE.items() if not key.startswith("export")},
-    "best": best_pipeline(),
-}
+PIPELINES: Mapping[str, Mapping[str, object]] = {"best": best_pipeline()}
 
 
 def imitate(trains: list[NDArray[np.int64]], duration: int, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -82,16 +79,21 @@ def prepare(size: Size, folder: Path) -> list[str]:
     return names
 
 
+def folder_of(size: Size, work: Path) -> Path:
+    """Where the recording of a point lies; points that differ in the analyses alone share it."""
+    return (work / f"{size.channels}-{size.neurons}-{size.minutes}").absolute()
+
+
 def measure(size: Size, work: Path) -> dict[str, dict[str, float]]:
-    """Run each pipeline on a recording of this size, and remove the recording."""
-    folder = (work / f"{size.channels}-{size.neurons}-{size.minutes}").absolute()
+    """Run each pipeline on a recording of this size."""
+    folder = folder_of(size, work)
     names = prepare(size, folder)
     units = sum(si.load(folder / "sortings" / f"{name}.json").get_num_units() for name in names)
     found = {"units": units}
     for name, pipeline in PIPELINES.items():
         merged, used = run_lussac(folder, folder / name, names, pipeline)
         found[name] = {"merged": merged.get_num_units(), **used}
-    shutil.rmtree(folder)
+        shutil.rmtree(folder / name)
     return found
 
 
@@ -126,15 +128,18 @@ def growth(before: tuple[int, int, Mapping[str, float]], after: tuple[int, int, 
 
 
 def main(work: Path) -> None:
-    """Measure every point that has no result yet."""
+    """Measure every point that has no result yet, the small ones first; a recording is removed when its last point is done."""
     work.mkdir(parents=True, exist_ok=True)
     file = work / "scale.json"
     results = json.loads(file.read_text()) if file.exists() else {}
-    for size in dict.fromkeys(size for sizes in CURVES.values() for size in sizes):
-        if key(size) not in results:
-            results[key(size)] = measure(size, work)
-            print(key(size), json.dumps(results[key(size)]), flush=True)
-            file.write_text(json.dumps(results, indent=1))
+    sizes = {size for sizes in CURVES.values() for size in sizes if key(size) not in results}
+    waiting = sorted(sizes, key=lambda size: (size.minutes * size.channels, size.neurons, size.analyses))
+    for place, size in enumerate(waiting):
+        results[key(size)] = measure(size, work)
+        print(key(size), json.dumps(results[key(size)]), flush=True)
+        file.write_text(json.dumps(results, indent=1))
+        if all(folder_of(other, work) != folder_of(size, work) for other in waiting[place + 1 :]):
+            shutil.rmtree(folder_of(size, work))
 
 
 if __name__ == "__main__":

@@ -112,6 +112,17 @@ def read(recording: BaseRecording, segment: int, start: int, stop: int) -> NDArr
     return np.array(traces, order="C")
 
 
+def read_scaled(recording: BaseRecording, segment: int, start: int, stop: int, scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return raw traces, samples x channels, times a factor per channel, without a copy on the way; borders as for `read`."""
+    duration = recording.get_num_samples(segment)
+    first, last = min(max(start, 0), duration), min(max(stop, 0), duration)
+    scaled = np.empty((stop - start, len(scale)), np.float32)
+    inside = scaled[first - start : last - start]
+    np.multiply(recording.get_traces(segment_index=segment, start_frame=first, end_frame=last), scale, out=inside)
+    scaled[: first - start], scaled[last - start :] = inside[:1], inside[-1:]
+    return scaled
+
+
 def stretches(recording: BaseRecording) -> Iterator[tuple[int, int, int]]:
     """Yield segment, start and stop of stretches that fit into memory."""
     size = max(CHUNK_BYTES // (recording.dtype.itemsize * recording.get_num_channels()), BLOCK)

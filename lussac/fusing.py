@@ -11,7 +11,7 @@ from lussac.algorithms.fusion import fuse as method
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Source
 from lussac.algorithms.timeline import Timeline, Train
-from lussac.bandpass import read, scaling
+from lussac.bandpass import read_scaled, scaling
 from lussac.params import Band, Count, Fraction, Milliseconds, Periods, Strict
 from lussac.traces import Traces
 from lussac.units import UnitRef
@@ -132,7 +132,7 @@ def source_of(traces: Traces, band: Band, timeline: Timeline) -> Source:
     def from_position(start: int, stop: int) -> NDArray[np.float32]:
         segment = int(timeline.restore((start + stop) // 2)[0])
         origin = int(starts[segment])
-        return np.asarray(read(recording, segment, start - origin, stop - origin) * scale, dtype=np.float32)
+        return read_scaled(recording, segment, start - origin, stop - origin, scale)
 
     segments = tuple((int(start), int(start) + length) for start, length in zip(starts, timeline.durations, strict=True))
     return Source(from_position, segments, recording.get_num_channels(), recording.sampling_frequency, traces.threads)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lussac.algorithms.contamination import contamination
 from lussac.algorithms.fusion.candidates import Candidates
-from lussac.algorithms.fusion.learning import overall_halves, spreads
+from lussac.algorithms.fusion.learning import spreads
 from lussac.algorithms.fusion.refinement import State
 from lussac.algorithms.fusion.trains import Flat, coincidences
 from lussac.algorithms.fusion.turns import together_at_most
@@ -114,7 +114,7 @@ def gather(state: State, supported: Sequence[Sequence[Support]], refractory: tup
         Of the recording, in samples.
     """
     trains = state.trains()
-    halves, _ = overall_halves(state.used, state.sums)
+    halves = state.halves
     energies = np.maximum((halves[:, 0] * halves[:, 1]).sum(axis=(1, 2)), 1.0).astype(np.float64)
     norms = np.sqrt(energies) / state.noise
     _, below, above = spreads(state.found, len(trains))

@@ -69,7 +69,7 @@ def cleaned(
     state = unshadowed(source, state, settings)
     resolved = resolving(state.trains(), candidates, source.samples(settings.coincidence))
     target = joined(source, chunks, state, resolved, settings, source.samples(MAX_LAG_MS))
-    return join(state.model, state.trains(), target, state.sums.weights.sum(axis=2), source.channels)
+    return join(state.model, state.trains(), target, state.weights.sum(axis=2), source.channels)
 
 
 def resolving(trains: Flat, candidates: Candidates, window: int) -> Ints:

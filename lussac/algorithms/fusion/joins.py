@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.fusion.learning import overall_halves
 from lussac.algorithms.fusion.matching import Model
 from lussac.algorithms.fusion.meetings import meetings
 from lussac.algorithms.fusion.refinement import State
@@ -126,7 +125,7 @@ def contrasts_of(
     source: Source, chunks: Sequence[Chunk], state: State, resolved: Ints, settings: Settings, max_lag: int
 ) -> list[Contrast]:
     """Compare all pairs of units that look similar; parameters as for `joined`."""
-    halves, total = overall_halves(state.used, state.sums)
+    halves, total = state.halves, state.weights.sum(axis=0)
     mean = np.einsum("uh,uhsc->usc", total / np.maximum(total.sum(axis=1, keepdims=True), 1e-6), halves)
     channels = state.used.channels
     cosines, lags = similarities(mean, channels, mean, channels, max_lag)

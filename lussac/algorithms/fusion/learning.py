@@ -24,11 +24,9 @@ def halves_of(model: Model, sums: Sums) -> tuple[Floats, Floats]:
     return np.asarray(means, dtype=np.float32), sums.weights
 
 
-def overall_halves(model: Model, sums: Sums) -> tuple[Floats, Floats]:
-    """As `overall` of `halves_of`, a few units at a time: blocks of all units would take as much memory as the model, twice."""
-    parts = [overall(*halves_of(model.of(few), sums.of(few))) for few in few_units(len(model))]
-    means, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return means, weights
+def overall_halves(model: Model, sums: Sums) -> Floats:
+    """Return mean waveforms over all blocks, (units, 2, samples, channels): `overall` of `halves_of`, a few units at a time."""
+    return np.concatenate([overall(*halves_of(model.of(few), sums.of(few)))[0] for few in few_units(len(model))])
 
 
 def few_units(size: int) -> list[Ints]:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates
-from lussac.algorithms.fusion.learning import amplitude_limits, noise_gain, relearn
-from lussac.algorithms.fusion.matching import Found, Model, Sums, match
+from lussac.algorithms.fusion.learning import amplitude_limits, noise_gain, overall_halves, relearn
+from lussac.algorithms.fusion.matching import Found, Model, match
 from lussac.algorithms.fusion.pool import propose
 from lussac.algorithms.fusion.pursuit import Rules
 from lussac.algorithms.fusion.settings import Settings
@@ -17,6 +17,7 @@ from lussac.algorithms.fusion.trains import Flat, by_label, coincidences
 from lussac.algorithms.fusion.waveforms import similarities_in_time
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
 Members = list[list[tuple[int, int]]]
 
 JITTER_MS = 0.067
@@ -34,9 +35,13 @@ class State:
     model
         What the units look like, learned from the spikes found.
     used
-        The model that the spikes were found with; `found` and `sums` belong to it.
-    found, sums
-        The spikes, and sums of the residual at them.
+        The model that the spikes were found with.
+    found
+        The spikes.
+    halves
+        (units, 2, samples, channels of the unit), mean waveforms of both halves of the spikes, less all other spikes.
+    weights
+        (blocks, units, 2), sums of the squared amplitudes of both halves.
     noise
         Standard deviation of the noise along a template.
     """
@@ -44,7 +49,8 @@ class State:
     model: Model
     used: Model
     found: Found
-    sums: Sums
+    halves: Floats
+    weights: Floats
     noise: float
 
     @property
@@ -63,7 +69,9 @@ class State:
             self.found.samples[inside], rank[self.found.units[inside]], self.found.amplitudes[inside], self.found.fitted[inside],
             self.found.tilts[inside], self.found.gains[inside],
         )  # fmt: skip
-        return State(self.model.of(units), self.used.of(units), found, self.sums.of(units), self.noise)
+        return State(
+            self.model.of(units), self.used.of(units), found, self.halves[units], self.weights[:, units], self.noise
+        )  # fmt: skip
 
     def owned(self) -> list[Ints]:
         """Return for each unit where its spikes are among those found."""
@@ -129,5 +137,5 @@ def refine(
     energies = np.maximum((templates**2).sum(axis=(2, 3)).mean(axis=0), 1e-3)
     noise = noise_gain(found, energies)
     learned = Model(templates, model.channels, model.before, *amplitude_limits(found, energies, noise))
-    state = State(learned, model, found, sums, noise)
+    state = State(learned, model, found, overall_halves(model, sums), sums.weights, noise)
     return state.keep(np.flatnonzero(state.counts >= settings.min_spikes))

@@ -180,7 +180,7 @@ def test_halves_of_a_neuron_are_joined(world):
     candidates, state = refined(world, [early, late], [0, 1], [0, 1])
     target = joined(world.source, world.chunks, state, ALONE, world.settings, 1)
     assert len(set(target.tolist())) == 1
-    model, trains = join(state.model, state.trains(), target, state.sums.weights.sum(axis=2), 4)
+    model, trains = join(state.model, state.trains(), target, state.weights.sum(axis=2), 4)
     assert len(model) == 1
     assert len(trains[0]) == len(state.found.samples)
     assert len(settle(world.source, world.chunks, candidates, world.settings).model) == 1
@@ -393,3 +393,12 @@ def test_parts_of_a_neuron_that_take_turns_support_it_together_but_two_neurons_d
 
 def replace_trains(world, train):
     return refined(world, [train], [0], [0])[1]
+
+
+def test_a_state_keeps_some_units_with_their_spikes(world):
+    _, state = refined(world, world.trains, [0, 0, 0])
+    kept = state.keep(np.array([0, 2]))
+    assert len(kept.model) == len(kept.used) == len(kept.halves) == kept.weights.shape[1] == 2
+    assert [kept.trains()[unit].tolist() for unit in (0, 1)] == [state.trains()[unit].tolist() for unit in (0, 2)]
+    assert [owned.tolist() for owned in kept.owned()] == [np.flatnonzero(kept.found.units == unit).tolist() for unit in (0, 1)]
+    assert state.keep(np.arange(len(state.model))) is state
