@@ -66,7 +66,8 @@ def relearned(model: Model, sums: Sums) -> Floats:
     kernels = np.stack([nearness(len(means), width) for width in WIDTHS])
     near = kernels[best_width(means, weights, kernels)]
     around = np.einsum("ubd,duh->buh", near, weights)
-    local = np.einsum("ubd,duh,duhsc->busc", near, weights, means) / np.maximum(around.sum(axis=2), 1e-9)[..., None, None]
+    summed = np.einsum("duh,duhsc->dusc", weights, means)
+    local = np.einsum("ubd,dusc->busc", near, summed) / np.maximum(around.sum(axis=2), 1e-9)[..., None, None]
     noise = mean.shape[1] * mean.shape[2] / np.maximum(around.sum(axis=2), 1e-9)
     trust = variance / (variance + noise)
     learned = shrink(mean, count.astype(np.int64)) + trust[..., None, None] * (local - mean)
@@ -97,10 +98,10 @@ def best_width(means: Floats, weights: Floats, kernels: Floats) -> Ints:
     kernels
         (kernels, blocks, blocks), weights with which a block is learned from the others.
     """
-    errors = np.zeros((len(kernels), means.shape[1]))
+    errors, weighted = np.zeros((len(kernels), means.shape[1])), weights[..., None, None] * means
     for kernel, error in zip(kernels, errors, strict=True):
         around = np.maximum(np.einsum("bd,duh->buh", kernel, weights), 1e-9)
-        learned = np.einsum("bd,duh,duhsc->buhsc", kernel, weights, means) / around[..., None, None]
+        learned = np.einsum("bd,duhsc->buhsc", kernel, weighted) / around[..., None, None]
         error[:] = (weights * ((means - learned[:, :, ::-1]) ** 2).sum(axis=(3, 4))).sum(axis=(0, 2))
     return np.asarray(errors.argmin(axis=0), dtype=np.int64)
 
