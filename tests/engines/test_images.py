@@ -60,6 +60,8 @@ def registry(tmp_path_factory):
             yield listening(server, folder / "log")
         finally:
             server.terminate()
+            server.wait()
+            shutil.rmtree(folder / "data", ignore_errors=True)  # pytest keeps folders of several sessions
 
 
 def listening(server: subprocess.Popen, log: Path) -> str:
