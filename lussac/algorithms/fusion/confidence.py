@@ -10,15 +10,19 @@ from lussac.algorithms.contamination import contamination
 from lussac.algorithms.fusion.candidates import Candidates
 from lussac.algorithms.fusion.learning import spreads
 from lussac.algorithms.fusion.refinement import State
-from lussac.algorithms.fusion.trains import Flat, coincidences
+from lussac.algorithms.fusion.residuals import leftovers
+from lussac.algorithms.fusion.source import Chunk, Source
+from lussac.algorithms.fusion.trains import Flat, by_label, coincidences
 from lussac.algorithms.fusion.turns import together_at_most
+from lussac.algorithms.fusion.waveforms import subset
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 INSIDE = 0.5
 WIDE, NARROW = 1.5, 0.5
-COEFFICIENTS, INTERCEPT = (3.25, 2.27, -0.33, -0.09, 0.25), -4.56
+LOOKED_AT, STRONGEST = 300, 8
+COEFFICIENTS, INTERCEPT = (4.93, 3.83, -1.75, -5.87, 1.59, -6.95), -8.68
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,9 @@ class Evidence:
         Norm of the mean waveform in standard deviations of the noise along it: how far spikes are from no spikes.
     spread
         Standard deviation of the amplitudes over that expected from noise alone: 1 for a neuron whose spikes are all alike.
+    excess
+        Energy that is left at the spikes when all spikes are subtracted, over what is left at any time: more than 1 where the
+        spikes are not all alike, or lie under others that nobody found.
     contamination
         Estimated share of foreign spikes from violations of the refractory period.
     """
@@ -45,6 +52,7 @@ class Evidence:
     snr: Floats
     detectability: Floats
     spread: Floats
+    excess: Floats
     contamination: Floats
 
     def table(self) -> dict[str, Floats]:
@@ -99,32 +107,36 @@ def supports(
     return [sorted(row, key=lambda one: (-one.agreement, one.parts)) for row in rows]
 
 
-def gather(state: State, supported: Sequence[Sequence[Support]], refractory: tuple[int, int], duration: int) -> Evidence:
+def gather(
+    source: Source, chunks: Sequence[Chunk], state: State, supported: Sequence[Sequence[Support]], refractory: tuple[int, int]
+) -> Evidence:
     """Measure what speaks for each unit.
 
     Parameters
     ----------
+    source, chunks
+        The recording.
     state
         Units, spikes and what is left at them.
     supported
         What each analysis has of each unit, best first.
     refractory
         Censored and refractory period, in samples.
-    duration
-        Of the recording, in samples.
     """
-    trains = state.trains()
+    trains, found = state.trains(), state.found
+    looked_at = np.sort(np.concatenate([subset(own, LOOKED_AT) for own in by_label(found.units, len(trains))]))
     halves = state.halves
     energies = np.maximum((halves[:, 0] * halves[:, 1]).sum(axis=(1, 2)), 1.0).astype(np.float64)
     norms = np.sqrt(energies) / state.noise
-    _, below, above = spreads(state.found, len(trains))
+    _, below, above = spreads(found, len(trains))
     return Evidence(
         agreement=np.array([row[0].agreement for row in supported]),
         second_agreement=np.array([row[1].agreement if len(row) > 1 else 0.0 for row in supported]),
         snr=np.abs(halves.mean(axis=1)).max(axis=(1, 2)).astype(np.float64),
         detectability=norms,
         spread=(below + above) / 2 * norms,
-        contamination=np.array([contamination(trains[u], *refractory, duration) for u in range(len(trains))]),
+        excess=leftovers(source, chunks, found, state.used, looked_at, STRONGEST),
+        contamination=np.array([contamination(trains[u], *refractory, source.total) for u in range(len(trains))]),
     )
 
 
@@ -132,7 +144,8 @@ def confidence(evidence: Evidence) -> Floats:
     """Return the probability that a unit is right: at least 0.8 of the spikes of it or of its neuron are the same.
 
     A logistic regression on generated recordings with drift, bursts and overlaps, and the outputs of four sorters on them
-    (benchmarks/cases.py): agreement counts for a unit, amplitudes that vary more or less than noise lets them against it.
+    (benchmarks/cases.py): agreement counts for a unit, amplitudes that vary more or less than noise lets them against it, as does
+    what is left at its spikes.
     """
     spread = np.log(np.maximum(evidence.spread, 0.1))
     features = (
@@ -141,6 +154,7 @@ def confidence(evidence: Evidence) -> Floats:
         np.maximum(spread - np.log(WIDE), 0),
         np.maximum(np.log(NARROW) - spread, 0),
         np.log(np.maximum(evidence.detectability, 1)),
+        np.log(np.maximum(evidence.excess, 0.5)),
     )
     logit = INTERCEPT + np.tensordot(COEFFICIENTS, np.stack(features), axes=1)
     return np.asarray(1 / (1 + np.exp(-logit)))

@@ -134,7 +134,7 @@ def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settin
     common = counts_in_common(found, candidates, source.samples(settings.coincidence))
     supported = supports(found, candidates, common, settings.together, source.samples(1e3 * settings.turn), source.total)
     refractory = (source.samples(settings.censored), source.samples(settings.refractory))
-    evidence = gather(state, supported, refractory, source.total)
+    evidence = gather(source, chunks, state, supported, refractory)
     agreeing = [[part for one in row if one.agreement >= AGREES for part in one.parts] for row in supported]
     own = [tuple(usable[origin] for origin in dict.fromkeys(candidates.origins[row].tolist())) for row in agreeing]
     shifts = np.zeros(len(trains), np.int64)

@@ -33,8 +33,8 @@ class Contrast:
     unit, other
         The units.
     overall, local
-        Distances of their mean waveforms, over all their spikes and where they are nearest in time; standard deviations of the
-        noise.
+        Distances of their mean waveforms, over all their spikes (less what chance may do where these are few) and where they are
+        nearest in time; standard deviations of the noise.
     sizes
         Logarithms of the ratio of their sizes, likewise.
     change
@@ -138,8 +138,9 @@ def contrasts_of(
     contrasts = []
     for (u, v), means, gaps in zip(pairs, local.means, local.gaps, strict=True):
         own, lag = (channels[u], channels[v]), int(lags[u, v])
-        far, size = difference(halves[u], halves[v], own, lag, source.channels)
-        near, near_size = difference(means[0, 0], means[1, 0], own, lag, source.channels)
+        far, size, values = difference(halves[u], halves[v], own, lag, source.channels)
+        near, near_size, _ = difference(means[0, 0], means[1, 0], own, lag, source.channels)
+        far = float(np.sqrt(max(far**2 - chance(total[u], total[v], values), 0.0)))
         change = max(pace(means[side], channels[unit], gaps[side], source.channels) for side, unit in enumerate((u, v))) * float(
             gaps[:, 0].sum()
         )
@@ -163,12 +164,26 @@ def contrasts_of(
 
 def pace(rings: Floats, channels: Ints, gaps: NDArray[np.float64], width: int) -> float:
     """Distance that a unit goes in a sample of time: from its spikes nearest to another unit to those that come next."""
-    apart, _ = difference(rings[0], rings[1], (channels, channels), 0, width)
+    apart, _, _ = difference(rings[0], rings[1], (channels, channels), 0, width)
     return apart / max(float(gaps[1] - gaps[0]), 1.0)
 
 
-def difference(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int, width: int) -> tuple[float, float]:
-    """Distance of two mean waveforms (2 halves, samples, channels), and the logarithm of the ratio of their amplitudes.
+def chance(weights: Floats, others: Floats, values: int) -> float:
+    """Return the standard deviation of the squared distance of two mean waveforms by noise alone: large for a unit of few spikes.
+
+    Parameters
+    ----------
+    weights, others
+        (2,), spikes that each half of either mean is made of.
+    values
+        Number of values compared.
+    """
+    spreads = 1 / np.maximum(weights, 1) + 1 / np.maximum(others, 1)
+    return float(np.sqrt(values * spreads.prod()))
+
+
+def difference(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int, width: int) -> tuple[float, float, int]:
+    """Distance of two mean waveforms (2 halves, samples, channels), logarithm of the ratio of their amplitudes, values compared.
 
     Parameters
     ----------
@@ -186,7 +201,7 @@ def difference(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int, widt
     wide_b = wide_b[:, reach - lag : length - reach - lag]
     size_a, size_b = (max(float((wide[0] * wide[1]).sum()), 1e-6) for wide in (wide_a, wide_b))
     squared = separation(wide_a - wide_b, (wide_a + wide_b).mean(axis=0))
-    return float(np.sqrt(max(squared, 0.0))), float(np.log(size_a / size_b) / 2)
+    return float(np.sqrt(max(squared, 0.0))), float(np.log(size_a / size_b) / 2), wide_a[0].size
 
 
 def holds_signal(halves: Floats) -> NDArray[np.bool_]:

@@ -154,6 +154,42 @@ def projections(
 
 
 @numba.njit(cache=True, nogil=True)
+def _add_energies(
+    residual: Floats, starts: Ints, units: Indices, channels: Ints, length: int, energies: NDArray[np.float64], counts: Ints
+) -> None:
+    for member in range(len(starts)):
+        own = channels[units[member]]
+        counts[units[member]] += 1
+        for sample in range(starts[member], starts[member] + length):
+            for index in range(len(own)):
+                energies[units[member]] += residual[sample, own[index]] ** 2
+
+
+def leftovers(
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Indices, strongest: int
+) -> NDArray[np.float64]:
+    """Energy that is left at each unit's spikes when all spikes are subtracted, over what is left there at any time: (units,).
+
+    Parameters
+    ----------
+    source, chunks, found, model, spikes
+        As for `residuals`.
+    strongest
+        Channels of each unit that count.
+    """
+    size, length = len(model), model.templates.shape[2]
+    channels = np.ascontiguousarray(model.channels[:, :strongest])
+    energies, counts = np.zeros(size), np.zeros(size, np.int64)
+    usual, samples = np.zeros(source.channels), 0
+    for residual, starts, inside in residuals(source, chunks, found, model, spikes):
+        _add_energies(residual, starts, found.units[spikes[inside]], channels, length, energies, counts)
+        usual += np.einsum("sc,sc->c", residual, residual, dtype=np.float64)
+        samples += len(residual)
+    expected = usual[channels].sum(axis=1) / max(samples, 1) * length
+    return np.asarray(energies / np.maximum(counts * expected, 1e-9))
+
+
+@numba.njit(cache=True, nogil=True)
 def parities(labels: Ints, size: int) -> NDArray[np.uint8]:
     """Tell of every element whether those with its label before it are an odd number: 0, 1, 0 ..."""
     out, odd = np.empty(len(labels), np.uint8), np.zeros(size, np.uint8)

@@ -29,7 +29,7 @@ from lussac.algorithms.fusion.pursuit import (
     take_greedily,
     uncover,
 )
-from lussac.algorithms.fusion.residuals import mean_residuals, projections, remove, residuals
+from lussac.algorithms.fusion.residuals import leftovers, mean_residuals, projections, remove, residuals
 from lussac.algorithms.fusion.source import cut
 from lussac.algorithms.fusion.trains import Flat
 
@@ -402,6 +402,17 @@ def test_residuals_are_those_of_brute_force(world):
     expected = [(left[s - 7 : s + 13] * axes[0, i % 2]).sum() for i, s in enumerate(found.samples[chosen])]
     assert values == pytest.approx(expected, abs=1e-2)
     assert not list(residuals(world.source, chunks, found, model, np.empty(0, np.int64)))
+
+
+def test_what_is_left_at_spikes_is_compared_with_what_is_left_at_any_time(world):
+    chunks = cut(world.source, 3001, 10**6, 1)
+    found, _ = match(world.source, chunks, proposals_of(world), model_of(world.waveforms), RULES)
+    everything = np.arange(len(found.samples))
+    assert leftovers(world.source, chunks, found, model_of(world.waveforms), everything, 2) == pytest.approx(np.ones(3), abs=0.1)
+    wrong = model_of(world.waveforms * np.array([1.0, 1.0, 0.7], np.float32)[:, None, None])
+    left = leftovers(world.source, chunks, found, wrong, np.flatnonzero(found.units == 2)[:50], 4)
+    assert left[2] > 1.3
+    assert left[:2].tolist() == [0, 0]
 
 
 def test_models_can_be_picked_and_empty_templates_have_one_channel(world):

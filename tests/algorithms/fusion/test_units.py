@@ -9,7 +9,7 @@ from lussac.algorithms.fusion import splits
 from lussac.algorithms.fusion.candidates import prepare
 from lussac.algorithms.fusion.confidence import Support, confidence, counts_in_common, gather, supports
 from lussac.algorithms.fusion.fuse import AGREES, fuse, resolving, settle
-from lussac.algorithms.fusion.joins import Contrast, contrasts_of, difference, grouped, join, joined, pace
+from lussac.algorithms.fusion.joins import Contrast, chance, contrasts_of, difference, grouped, join, joined, pace
 from lussac.algorithms.fusion.learning import at_least
 from lussac.algorithms.fusion.matching import Found
 from lussac.algorithms.fusion.meetings import active, gaps_to, rings
@@ -291,6 +291,15 @@ def test_separation_is_unbiased_and_blind_to_size_and_shift():
     assert across(other, template).shape == other.shape
 
 
+def test_chance_is_how_far_noise_lays_two_means_of_one_neuron_apart():
+    rng = np.random.default_rng(0)
+    weights, others = np.array([8.0, 10.0]), np.array([40.0, 50.0])
+    template = np.exp(-(np.arange(-10, 10)[:, None] ** 2) / 8.0) * np.array([50.0, 30.0])
+    scale = np.sqrt(1 / weights + 1 / others)[:, None, None]
+    squared = [separation(scale * rng.normal(size=(2, 20, 2)), template) for _ in range(2000)]
+    assert chance(weights, others, 40) == pytest.approx(np.std(squared), rel=0.1)
+
+
 def test_distance_finds_two_groups_behind_wrong_labels():
     rng = np.random.default_rng(0)
     inside = np.arange(400) < 200
@@ -306,8 +315,8 @@ def test_waveforms_are_compared_at_their_lag_and_in_size():
     wave = np.zeros((2, 20, 1), np.float32)
     wave[:, 8:12] = 10
     channels = np.array([0]), np.array([0])
-    assert difference(wave, np.roll(wave, -1, axis=1), channels, 1, 1) == (0, 0)
-    assert difference(wave, 2 * wave, channels, 0, 1) == (0, pytest.approx(-np.log(2)))
+    assert difference(wave, np.roll(wave, -1, axis=1), channels, 1, 1)[:2] == (0, 0)
+    assert difference(wave, 2 * wave, channels, 0, 1) == (0, pytest.approx(-np.log(2)), wave[0].size)
 
 
 def test_spikes_nearest_in_time_are_compared_with_those_that_come_next():
@@ -369,7 +378,7 @@ def test_spikes_in_common_are_those_of_brute_force(world):
             assert found[unit, other] / union == pytest.approx(agreement(trains[unit], candidates.trains[other]), abs=0.02)
     supported = supports(trains, candidates, found, 0.5, 5_000, world.source.total)
     assert [row[0].parts for row in supported] == [(0,), (1,), (2,)]
-    evidence = gather(state, supported, (4, 19), world.source.total)
+    evidence = gather(world.source, world.chunks, state, supported, (4, 19))
     assert (evidence.agreement > 0.9).all()
     assert (evidence.second_agreement < 0.5).all()
     assert (evidence.snr > 5).all()
@@ -387,7 +396,7 @@ def test_parts_of_a_neuron_that_take_turns_support_it_together_but_two_neurons_d
     assert {one.parts for one in supported[0]} == {(1, 0), (2,), (4,)}
     assert all(one.agreement == pytest.approx(1, abs=0.02) for one in supported[0])
     assert all(one.agreement < 0.7 for one in supported[1])
-    alone = gather(replace_trains(world, whole), [[Support((0,), 0.7)]], (4, 19), world.source.total)
+    alone = gather(world.source, world.chunks, replace_trains(world, whole), [[Support((0,), 0.7)]], (4, 19))
     assert alone.second_agreement.tolist() == [0]
 
 
