@@ -22,7 +22,7 @@ class FusionParams(Strict):
 
     filter: Band = (300.0, 6000.0)
     """Band of the traces (Hz)."""
-    min_confidence: Fraction = 0.3
+    min_confidence: Fraction = 0.4
     """Units that are less likely to be right are dropped."""
     ms_before: Milliseconds = 0.67
     """Waveform before the spike (ms)."""

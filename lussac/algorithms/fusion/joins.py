@@ -68,16 +68,18 @@ class Contrast:
         Nobody can tell them apart, over the whole recording or where they are nearest in time: what a neuron looked like early
         and late may be far apart, but it gets there step by step. Where several analyses have found the same two units, chance
         has not made them: these must be nearer to each other. Units that take turns may differ more, since nothing shows two
-        neurons at one time: by a share of the waveform, and by what they may change between the spikes that are
-        nearest, twice as fast as before or after, since drift is not uniform.
+        neurons at one time: by a share of the waveform, and by what they may change between the spikes that are nearest, twice as
+        fast as before or after, since drift is not uniform. Of one shape, they may also differ more in size.
         """
         one = settings.one if self.resolved < settings.agreed else settings.one_resolved
-        limit = one
-        if self.together < settings.together:
-            limit = float(np.linalg.norm([settings.two, HASTE * self.change, settings.turned * self.norm]))
         if self.overall < one and abs(self.sizes[0]) < settings.same_size:
             return True
-        return self.local < limit and abs(self.sizes[1]) < settings.same_size
+        if self.together >= settings.together:
+            return self.local < one and abs(self.sizes[1]) < settings.same_size
+        limit = float(np.linalg.norm([settings.two, HASTE * self.change, settings.turned * self.norm]))
+        return (self.local < limit and abs(self.sizes[1]) < settings.same_size) or (
+            self.local < settings.one and abs(self.sizes[1]) < settings.turned_size
+        )
 
     def two(self, settings: Settings) -> bool:
         """Tell whether they are two neurons, both active, that can be told apart."""

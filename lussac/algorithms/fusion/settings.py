@@ -71,6 +71,8 @@ class Settings:
         Spikes of each of two units, nearest in time to the other's, that tell whether one continues the other.
     same_size
         Largest difference of the amplitudes of parts of one neuron, as a logarithm.
+    turned_size
+        The same for units of one shape that take turns.
     part
         Smallest share of a unit's spikes that is tested for being another neuron.
     block, max_blocks
@@ -112,6 +114,7 @@ class Settings:
     turned: float = 0.25
     meeting: int = 20
     same_size: float = 0.2
+    turned_size: float = 0.6
     part: float = 0.08
     block: float = 10.0
     max_blocks: int = 16
