@@ -21,9 +21,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import cases
+import figures
 import spikeinterface.comparison as sc
 import spikeinterface.core as si
-from score import oracle, score
+from score import oracle, score, unit_accuracies
 
 from lussac import jsonc
 from lussac.sortings import load
@@ -178,9 +179,18 @@ def run_case(name: str, work: Path) -> None:
     for method, start in methods.items():
         if method not in results:
             sorting, used = start()
-            results[method] = asdict(score(case, sorting)) | used
+            results[method] = asdict(score(case, sorting)) | used | confidences(case, sorting)
             print(name, method, json.dumps(results[method]), flush=True)
             file.write_text(json.dumps(results, indent=1))
+
+
+def confidences(case: Path, sorting: si.BaseSorting) -> Mapping[str, list[list[float]]]:
+    """Return the confidence and the accuracy of each unit, where units have a confidence."""
+    values = sorting.get_property("lussac_confidence")
+    if values is None:
+        return {}
+    pairs = zip(values.tolist(), unit_accuracies(case, sorting), strict=True)
+    return {"confidences": [[round(sure, 4), round(accuracy, 4)] for sure, accuracy in pairs]}
 
 
 COLUMNS = (
@@ -204,10 +214,15 @@ BEGIN, END = "<!-- table: written by benchmarks/run.py -->", "<!-- end of the ta
 def table(work: Path) -> str:
     """Return all results as markdown, with the machine that they come from."""
     lines = [f"Measured on {machine()}.", "", f"| case | method | {' | '.join(COLUMNS)} |", f"|---|---|{'---:|' * len(COLUMNS)}"]
-    for file in sorted(work.glob("*/results.json")):
-        for method, values in json.loads(file.read_text()).items():
-            lines.append(f"| {file.parent.name} | {method} | {' | '.join(str(values.get(column, '')) for column in COLUMNS)} |")
+    for case, methods in results_of(work).items():
+        for method, values in methods.items():
+            lines.append(f"| {case} | {method} | {' | '.join(str(values.get(column, '')) for column in COLUMNS)} |")
     return "\n".join(lines)
+
+
+def results_of(work: Path) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+    """Read the results of all cases."""
+    return {file.parent.name: json.loads(file.read_text()) for file in sorted(work.glob("*/results.json"))}
 
 
 def machine() -> str:
@@ -230,6 +245,9 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case [folder, "--table"]:
             replace_block(BEGIN, END, table(Path(folder)))
+            results = results_of(Path(folder))
+            figures.write("found.svg", figures.found(results))
+            figures.write("reliability.svg", figures.reliability(results))
         case [folder, *chosen] if chosen:
             for one in chosen:
                 run_case(one, Path(folder))

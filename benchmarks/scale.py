@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import cases
+import figures
 import numpy as np
 import spikeinterface.core as si
 from numpy.typing import NDArray
@@ -107,6 +108,8 @@ def table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     lines = [f"Measured on {machine()}."]
     for axis, sizes in CURVES.items():
         done = [size for size in sizes if key(size) in results]
+        if not done:
+            continue
         lines += [
             "",
             f"| {axis} | units | pipeline | seconds | cpu | peak MB | growth of cpu |",
@@ -120,6 +123,19 @@ def table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
                 for (value, units, used), grown in zip(rows, growths, strict=True)
             ]
     return "\n".join(lines)
+
+
+def points(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, list[tuple[float, float, float]]]:
+    """Return for each axis with several points what was measured: value, work and peak memory of the best pipeline."""
+    return {
+        axis: [
+            (getattr(size, axis), results[key(size)]["best"]["cpu"], results[key(size)]["best"]["peak_mb"])
+            for size in sizes
+            if key(size) in results
+        ]
+        for axis, sizes in CURVES.items()
+        if sum(key(size) in results for size in sizes) > 1
+    }
 
 
 def growth(before: tuple[int, int, Mapping[str, float]], after: tuple[int, int, Mapping[str, float]]) -> str:
@@ -146,7 +162,9 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     match sys.argv[1:]:
         case [folder, "--table"]:
-            replace_block(BEGIN, END, table(json.loads((Path(folder) / "scale.json").read_text())))
+            measured = json.loads((Path(folder) / "scale.json").read_text())
+            replace_block(BEGIN, END, table(measured))
+            figures.write("scale.svg", figures.curves(points(measured)))
         case [folder]:
             main(Path(folder))
         case _:

@@ -80,6 +80,16 @@ def score(case: Path, sorting: si.BaseSorting) -> Score:
     )
 
 
+def unit_accuracies(case: Path, sorting: si.BaseSorting) -> list[float]:
+    """Return for each unit the largest accuracy that it has with any neuron."""
+    if sorting.get_num_units() == 0:
+        return []
+    truth = si.load(case / "sortings" / "gt.json")
+    comparison = sc.compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True, delta_time=DELTA_MS)
+    agreement = comparison.agreement_scores.loc[:, sorting.unit_ids].to_numpy(dtype=float)
+    return [float(best) for best in agreement.max(axis=0, initial=0.0)]
+
+
 def oracle(case: Path, sortings: Iterable[si.BaseSorting]) -> Mapping[str, float]:
     """Return what choosing the best unit of any analysis for each neuron would reach."""
     truth = si.load(case / "sortings" / "gt.json")
