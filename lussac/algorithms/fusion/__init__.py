@@ -1,11 +1,11 @@
 """Fuse the units of several analyses into one set of neurons that explains the recording.
 
-1. `candidates`: all units are aligned and measured; the set that explains the spikes best is chosen (`evidence`, `selection`).
+1. `candidates`: all units are aligned and measured, without spikes under louder ones (`overlaps`); the set that explains the
+   spikes best is chosen (`evidence`, `selection`), and units that are the sum of two others (`sums`) are replaced by both.
 2. `refinement`: the chosen units compete for the spikes that all candidates propose (`pool`, `matching`, `pursuit`), and learn
    from what is left of the recording what they look like (`learning`).
 3. `splits`: a unit whose spikes leave two different residuals (`residuals`) is two neurons. `joins`: two units that nobody can
-tell
-   apart are one.
+   tell apart are one, also where one follows the other (`turns`, `meetings`).
 4. `confidence`: what speaks for each unit, and the probability that it is right.
 
 `fuse.fuse` does all of it. The recording is read in chunks through `source.Source`; nothing grows with its length but the trains.
