@@ -3,7 +3,6 @@
 import gzip
 import io
 import re
-import subprocess
 import tarfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from lussac import __version__
+from lussac import __version__, provenance
 from lussac.engines.base import ImageRef
 from lussac.errors import EngineError, UsageError
 from lussac.params import Strict
@@ -223,11 +222,8 @@ def revision() -> str:
     """Return the commit of the recipes, or the version of Lussac where they were installed with it."""
     if folder() != CHECKOUT:
         return __version__
-    command = ["git", "-C", str(CHECKOUT), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - our own words
-    except (OSError, subprocess.CalledProcessError):
-        return __version__
+    found = provenance.revision(CHECKOUT.parent)
+    return str(found["commit"]) if found else __version__
 
 
 def how_to_build(name: str) -> str:

@@ -135,8 +135,8 @@ def select(each: Measured, units: Ints, window: int, settings: Settings) -> NDAr
     gains = (1 + BACKING * backing) * sums_of(reward - settings.spike_cost, trains) - settings.unit_cost
     costs = 2 * (1 - settings.spike_cost) * np.minimum(counts, counts.T) * cosines
     energies = np.maximum(each.energies[units], 1e-3)
-    costs[np.divide.outer(energies, energies) < WEAK] = 0
-    costs = np.minimum(costs, costs.T)
+    shares = np.divide.outer(energies, energies)
+    costs[np.minimum(shares, shares.T) < WEAK] = 0
     np.fill_diagonal(costs, 0)
     return choose(gains, costs.astype(np.float64, copy=False))
 

@@ -12,7 +12,7 @@ from lussac.algorithms.fusion.learning import spreads
 from lussac.algorithms.fusion.refinement import State
 from lussac.algorithms.fusion.residuals import leftovers
 from lussac.algorithms.fusion.source import Chunk, Source
-from lussac.algorithms.fusion.trains import Flat, by_label, coincidences
+from lussac.algorithms.fusion.trains import Flat, coincidences
 from lussac.algorithms.fusion.turns import together_at_most
 from lussac.algorithms.fusion.waveforms import subset
 
@@ -124,7 +124,7 @@ def gather(
         Censored and refractory period, in samples.
     """
     trains, found = state.trains(), state.found
-    looked_at = np.sort(np.concatenate([subset(own, LOOKED_AT) for own in by_label(found.units, len(trains))]))
+    looked_at = np.sort(np.concatenate([subset(own, LOOKED_AT) for own in state.owned()]))
     halves = state.halves
     energies = np.maximum((halves[:, 0] * halves[:, 1]).sum(axis=(1, 2)), 1.0).astype(np.float64)
     norms = np.sqrt(energies) / state.noise

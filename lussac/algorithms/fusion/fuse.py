@@ -67,9 +67,10 @@ def cleaned(
 ) -> tuple[Model, Flat]:
     """Drop shadows of louder units, and join units that nobody can tell apart; return models and spikes."""
     state = unshadowed(source, state, settings)
-    resolved = resolving(state.trains(), candidates, source.samples(settings.coincidence))
+    trains = state.trains()
+    resolved = resolving(trains, candidates, source.samples(settings.coincidence))
     target = joined(source, chunks, state, resolved, settings, source.samples(MAX_LAG_MS))
-    return join(state.model, state.trains(), target, state.weights.sum(axis=2), source.channels)
+    return join(state.model, trains, target, state.weights.sum(axis=2), source.channels)
 
 
 def resolving(trains: Flat, candidates: Candidates, window: int) -> Ints:

@@ -358,6 +358,17 @@ def _take_both(
 
 
 @numba.njit(cache=True, nogil=True)
+def _around(index: int, reach: int, starts: Ints) -> tuple[int, int]:
+    """First of the proposals within `reach` of one, and the first after them."""
+    first, stop = index, index + 1
+    while first > 0 and starts[first - 1] >= starts[index] - reach:
+        first -= 1
+    while stop < len(starts) and starts[stop] <= starts[index] + reach:
+        stop += 1
+    return first, stop
+
+
+@numba.njit(cache=True, nogil=True)
 def _best_near(
     traces: Floats, index: int, reach: int, without: int, proposals: Proposals, library: Library, rules: Rules, enough: float
 ) -> tuple[float, int, int, float]:
@@ -372,16 +383,12 @@ def _best_near(
     """
     starts, units = proposals.starts, proposals.units
     best, chosen, chosen_shift, chosen_amplitude = rules.threshold, -1, 0, 0.0
-    other = index
-    while other > 0 and starts[other - 1] >= starts[index] - reach:
-        other -= 1
-    while other < len(starts) and starts[other] <= starts[index] + reach:
+    for other in range(*_around(index, reach, starts)):
         if proposals.amplitudes[other] == 0 and units[other] != without and not _blocked(other, proposals, rules.dead):
             low = min(enough, library.lows[units[other]])
             gain, shift, amplitude = best_shift(traces, starts[other], units[other], rules.jitter, library, low)
             if gain > best:
                 best, chosen, chosen_shift, chosen_amplitude = gain, other, shift, amplitude
-        other += 1
     return best, chosen, chosen_shift, chosen_amplitude
 
 
@@ -443,15 +450,11 @@ def _loudest_over(index: int, proposals: Proposals, library: Library) -> int:
     starts, units, amplitudes = proposals.starts, proposals.units, proposals.amplitudes
     channel, reach = library.channels[units[index], 0], library.templates.shape[1] // 2
     best, loudest = 0.0, -1
-    other = index
-    while other > 0 and starts[other - 1] >= starts[index] - reach:
-        other -= 1
-    while other < len(starts) and starts[other] <= starts[index] + reach:
+    for other in range(*_around(index, reach, starts)):
         if amplitudes[other] > 0 and (library.channels[units[other]][: library.widths[units[other]]] == channel).any():
             energy = library.energies[units[other]] * amplitudes[other] ** 2
             if energy > best:
                 best, loudest = energy, other
-        other += 1
     return loudest
 
 
@@ -489,17 +492,13 @@ def _over_each_other(a: int, b: int, library: Library) -> bool:
 @numba.njit(cache=True, nogil=True)
 def _taken_around(index: int, reach: int, proposals: Proposals, library: Library, out: Ints) -> int:
     """List the spikes taken within `reach` of one, itself included, and count them; more than there is room for: -1."""
-    starts, units = proposals.starts, proposals.units
-    count, other = 0, index
-    while other > 0 and starts[other - 1] >= starts[index] - reach:
-        other -= 1
-    while other < len(starts) and starts[other] <= starts[index] + reach:
+    units, count = proposals.units, 0
+    for other in range(*_around(index, reach, proposals.starts)):
         if proposals.amplitudes[other] > 0 and _over_each_other(units[index], units[other], library):
             if count == len(out):
                 return -1
             out[count] = other
             count += 1
-        other += 1
     return count
 
 
@@ -542,40 +541,33 @@ def _find_anew(traces: Floats, index: int, proposals: Proposals, library: Librar
 
     The spike that explains most may be the sum of two others: what is taken after it then makes up for its faults.
     """
-    reach = rules.dead
     before, after = np.empty(TOGETHER, np.int64), np.empty(TOGETHER, np.int64)
-    count = _taken_around(index, reach, proposals, library, before)
+    count = _taken_around(index, rules.dead, proposals, library, before)
     if count < 1:
         return
-    kept = np.stack((
-        proposals.amplitudes[before[:count]].astype(np.float64), proposals.tilts[before[:count]].astype(np.float64),
-        proposals.shifts[before[:count]].astype(np.float64), proposals.gains[before[:count]].astype(np.float64),
-    ))  # fmt: skip
-    best = _put_all_back(traces, before[:count], proposals, library, rules)
+    own = before[:count]
+    amplitudes, tilts = proposals.amplitudes[own], proposals.tilts[own]
+    shifts, gains = proposals.shifts[own], proposals.gains[own]
+    best = _put_all_back(traces, own, proposals, library, rules)
     margin, chosen = MISFIT * abs(best), -1
-    low = index
-    while low > 0 and proposals.starts[low - 1] >= proposals.starts[index] - reach:
-        low -= 1
-    first = low
-    while first < len(proposals.starts) and proposals.starts[first] <= proposals.starts[index] + reach:
-        new = not (before[:count] == first).any() and _over_each_other(proposals.units[index], proposals.units[first], library)
-        if new and not _blocked(first, proposals, rules.dead):
-            gain, _, _ = _fit(traces, first, proposals, library, rules)
-            if gain > rules.threshold:
-                found = _take_around(traces, first, index, reach, proposals, library, rules, after)
-                explained = _put_all_back(traces, after[:found], proposals, library, rules)
-                if found > count:
-                    explained -= margin
-                if explained > best:
-                    best, chosen = explained, first
-        first += 1
+    for first in range(*_around(index, rules.dead, proposals.starts)):
+        new = not (own == first).any() and _over_each_other(proposals.units[index], proposals.units[first], library)
+        if (
+            not new
+            or _blocked(first, proposals, rules.dead)
+            or _fit(traces, first, proposals, library, rules)[0] <= rules.threshold
+        ):
+            continue
+        found = _take_around(traces, first, index, rules.dead, proposals, library, rules, after)
+        explained = _put_all_back(traces, after[:found], proposals, library, rules) - (margin if found > count else 0.0)
+        if explained > best:
+            best, chosen = explained, first
     if chosen >= 0:
-        _take_around(traces, chosen, index, reach, proposals, library, rules, after)
+        _take_around(traces, chosen, index, rules.dead, proposals, library, rules, after)
         return
-    for place in range(count):
-        spike = before[place]
-        proposals.shifts[spike], proposals.gains[spike] = int(kept[2, place]), kept[3, place]
-        _put(traces, spike, proposals, library, kept[0, place], kept[1, place])
+    for place, spike in enumerate(own):
+        proposals.shifts[spike], proposals.gains[spike] = shifts[place], gains[place]
+        _put(traces, spike, proposals, library, np.float64(amplitudes[place]), np.float64(tilts[place]))
 
 
 @numba.njit(cache=True, nogil=True)
