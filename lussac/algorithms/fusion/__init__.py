@@ -2,8 +2,8 @@
 
 1. `candidates`: all units are aligned and measured, without spikes under louder ones (`overlaps`); the set that explains the
    spikes best is chosen (`evidence`, `selection`), and units that are the sum of two others (`sums`) are replaced by both.
-2. `refinement`: the chosen units compete for the spikes that all candidates propose (`pool`, `matching`, `pursuit`), and learn
-   from what is left of the recording what they look like (`learning`).
+2. `refinement`: the chosen units compete for the spikes that all candidates propose (`pool`, `matching`, `pursuit`,
+   `fitting`), and learn from what is left of the recording what they look like (`learning`).
 3. `splits`: a unit whose spikes leave two different residuals (`residuals`) is two neurons. `joins`: two units that nobody can
    tell apart are one, also where one follows the other (`turns`, `meetings`).
 4. `confidence`: what speaks for each unit, and the probability that it is right.

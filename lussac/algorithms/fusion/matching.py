@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.fusion.pursuit import Library, Proposals, Rules, collect, explain, library_of
+from lussac.algorithms.fusion.fitting import Library, Proposals, Rules, collect, library_of
+from lussac.algorithms.fusion.pursuit import explain
 from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.trains import Flat
 

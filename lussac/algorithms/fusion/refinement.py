@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates
+from lussac.algorithms.fusion.fitting import Rules
 from lussac.algorithms.fusion.learning import amplitude_limits, noise_gain, overall_halves, relearn
 from lussac.algorithms.fusion.matching import Found, Model, match
 from lussac.algorithms.fusion.pool import propose
-from lussac.algorithms.fusion.pursuit import Rules
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.trains import Flat, by_label, coincidences

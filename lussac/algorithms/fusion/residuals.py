@@ -7,8 +7,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lussac.algorithms.fusion.fitting import Library, subtract
 from lussac.algorithms.fusion.matching import Found, Model
-from lussac.algorithms.fusion.pursuit import Library, subtract
 from lussac.algorithms.fusion.source import Chunk, Source, blocks_of
 
 Ints = NDArray[np.int64]

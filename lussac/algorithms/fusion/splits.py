@@ -7,8 +7,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lussac.algorithms.fusion.fitting import slope_of
 from lussac.algorithms.fusion.matching import Model
-from lussac.algorithms.fusion.pursuit import slope_of
 from lussac.algorithms.fusion.refinement import Members, State
 from lussac.algorithms.fusion.residuals import mean_residuals, projections
 from lussac.algorithms.fusion.source import Chunk, Source

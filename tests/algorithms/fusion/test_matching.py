@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
+from lussac.algorithms.fusion.fitting import Proposals, Rules, gain_of, library_of
 from lussac.algorithms.fusion.learning import (
     amplitude_limits,
     best_width,
@@ -17,18 +18,7 @@ from lussac.algorithms.fusion.learning import (
     spreads,
 )
 from lussac.algorithms.fusion.matching import Found, Model, Sums, match
-from lussac.algorithms.fusion.pursuit import (
-    Proposals,
-    Rules,
-    disentangle,
-    drop_strangers,
-    explain,
-    gain_of,
-    library_of,
-    reconsider,
-    take_greedily,
-    uncover,
-)
+from lussac.algorithms.fusion.pursuit import disentangle, drop_strangers, explain, reconsider, take_greedily, uncover
 from lussac.algorithms.fusion.residuals import leftovers, mean_residuals, projections, remove, residuals
 from lussac.algorithms.fusion.source import cut
 from lussac.algorithms.fusion.trains import Flat
