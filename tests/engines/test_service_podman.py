@@ -26,13 +26,19 @@ def engine():
     engine = answering("podman")
     if shutil.which("podman") is None:
         pytest.skip("there is no command podman here")
-    brought = [image for image in ("lussac:latest", IMAGE) if not engine.has_image(image)]
+    brought = [image for image in ("lussac:latest", IMAGE) if not has_same(engine, image)]
     for image in brought:
         with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as pipe:
             subprocess.run(podman(engine, "load", "--quiet"), stdin=pipe.stdout, check=True, capture_output=True)
     yield engine
     for image in brought:
         run(*podman(engine, "image", "rm", "--force", image))
+
+
+def has_same(engine: DockerEngine, image: str) -> bool:
+    """Tell whether podman's image of a name is the one that docker has now."""
+    now = answering("docker").resolve(image, pull=False)
+    return engine.has_image(image) and engine.resolve(image, pull=False).rootfs == now.rootfs
 
 
 def podman(engine: DockerEngine, *words: object) -> list[str]:
