@@ -70,6 +70,13 @@ CASES = {
     "burst_2": Case(32, 60, 120.0, 303, bursting=0.6, wobble=0.05),
     "overlap_2": Case(32, 60, 120.0, 304, synchrony=0.3, wobble=0.05),
     "hard_2": Case(32, 70, 150.0, 305, drift=10.0, bursting=0.4, synchrony=0.15, wobble=0.08),
+    "plain_3": Case(32, 60, 120.0, 401),
+    "drift_3": Case(32, 50, 180.0, 402, drift=20.0, wobble=0.05),
+    "burst_3": Case(32, 60, 120.0, 403, bursting=0.6, wobble=0.05),
+    "overlap_3": Case(32, 60, 120.0, 404, synchrony=0.3, wobble=0.05),
+    "hard_3": Case(32, 70, 150.0, 405, drift=10.0, bursting=0.4, synchrony=0.15, wobble=0.08),
+    "few": Case(16, 20, 120.0, 501, wobble=0.05),
+    "dense": Case(32, 110, 120.0, 502, drift=5.0, bursting=0.2, synchrony=0.05, wobble=0.05),
 }
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import spikeinterface.comparison as sc
 import spikeinterface.core as si
+from numpy.typing import NDArray
 
 DELTA_MS = 0.4
 WELL_FOUND, SPLIT, CHANCE = 0.8, 0.2, 0.1
@@ -80,14 +81,18 @@ def score(case: Path, sorting: si.BaseSorting) -> Score:
     )
 
 
+def agreement_with_truth(case: Path, sorting: si.BaseSorting) -> NDArray[np.float64]:
+    """Return the accuracy of every unit as each neuron: (neurons, units)."""
+    truth = si.load(case / "sortings" / "gt.json")
+    if sorting.get_num_units() == 0:
+        return np.zeros((truth.get_num_units(), 0))
+    comparison = sc.compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True, delta_time=DELTA_MS)
+    return comparison.agreement_scores.loc[:, sorting.unit_ids].to_numpy(dtype=float)
+
+
 def unit_accuracies(case: Path, sorting: si.BaseSorting) -> list[float]:
     """Return for each unit the largest accuracy that it has with any neuron."""
-    if sorting.get_num_units() == 0:
-        return []
-    truth = si.load(case / "sortings" / "gt.json")
-    comparison = sc.compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True, delta_time=DELTA_MS)
-    agreement = comparison.agreement_scores.loc[:, sorting.unit_ids].to_numpy(dtype=float)
-    return [float(best) for best in agreement.max(axis=0, initial=0.0)]
+    return [float(best) for best in agreement_with_truth(case, sorting).max(axis=0, initial=0.0)]
 
 
 def oracle(case: Path, sortings: Iterable[si.BaseSorting]) -> Mapping[str, float]:

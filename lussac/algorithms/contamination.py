@@ -7,11 +7,12 @@ spikes drop them.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from scipy.special import betainc
+from scipy.special import betainc, gammaincinv
 
 from lussac.algorithms.spiketrains import count_coincidences, frozen
 from lussac.algorithms.timeline import Train
@@ -73,11 +74,28 @@ def contamination(train: Train, censored: int, refractory: int, duration: int) -
     ValueError
         The refractory period is not longer than the censored one.
     """
+    return _contamination(train, censored, refractory, duration, float)
+
+
+def contamination_at_least(train: Train, censored: int, refractory: int, duration: int, certainty: float) -> float:
+    """Return the share of spikes that are not the neuron's at least: 0 where chance may have made the violations.
+
+    The number of violations is taken for a Poisson count, and the smallest mean that gives as many or more with a probability of
+    one less the certainty in the place of the number found: a single violation among few spikes shows little. The rest is as
+    for `contamination`.
+    """
+    return _contamination(
+        train, censored, refractory, duration, lambda found: float(gammaincinv(found, 1 - certainty)) if found else 0.0
+    )
+
+
+def _contamination(train: Train, censored: int, refractory: int, duration: int, believed: Callable[[int], float]) -> float:
+    """Estimate contamination from what is believed of the number of violations."""
     _check_periods(censored, refractory)
     n_spikes = len(train)
     if n_spikes < 2:
         return math.nan
-    violations = refractory_violations(train, censored, refractory)
+    violations = believed(refractory_violations(train, censored, refractory))
     free = max(duration - 2 * n_spikes * censored, 0)  # time that no spike's censored period covers
     pure = 1.0 - violations * free / (n_spikes**2 * (refractory - censored))
     return 1.0 - math.sqrt(pure) if pure > 0.0 else 1.0

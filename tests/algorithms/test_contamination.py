@@ -3,7 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from lussac.algorithms.contamination import contamination, cross_contamination, refractory_violations
+from lussac.algorithms.contamination import (
+    contamination,
+    contamination_at_least,
+    cross_contamination,
+    refractory_violations,
+)
 
 CENSORED, REFRACTORY, DURATION = 6, 60, 30_000 * 600
 
@@ -41,6 +46,18 @@ def test_foreign_spikes_are_estimated(share):
     neuron = random_train(rng, 30, 90)
     foreign = rng.integers(0, DURATION, round(len(neuron) * share / (1 - share)))
     assert contamination(mixed(neuron, foreign), CENSORED, REFRACTORY, DURATION) == pytest.approx(share, abs=0.03)
+
+
+def test_contamination_at_least_is_less_and_nothing_where_chance_may_do():
+    rng = np.random.default_rng(3)
+    spikes = mixed(random_train(rng, 20, 90), np.sort(rng.integers(0, DURATION, 600)))
+    estimate = contamination(spikes, CENSORED, REFRACTORY, DURATION)
+    least = contamination_at_least(spikes, CENSORED, REFRACTORY, DURATION, 0.999)
+    assert 0 < least < estimate
+    one_pair = frozen([1_000, 1_000 + REFRACTORY, *range(100_000, DURATION, 10_000)])
+    assert contamination(one_pair, CENSORED, REFRACTORY, DURATION) > 0
+    assert contamination_at_least(one_pair, CENSORED, REFRACTORY, DURATION, 0.999) < 0.001
+    assert contamination_at_least(frozen([5, 90_000]), CENSORED, REFRACTORY, DURATION, 0.999) == 0
 
 
 def test_too_many_violations_are_full_contamination():

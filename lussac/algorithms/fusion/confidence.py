@@ -1,28 +1,45 @@
 """How sure one can be of each unit: what speaks for it, and a probability made of that."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.contamination import contamination
-from lussac.algorithms.fusion.candidates import Candidates
-from lussac.algorithms.fusion.learning import spreads
+from lussac.algorithms.contamination import contamination, contamination_at_least
+from lussac.algorithms.fusion.learning import SMALLEST_SPREAD
 from lussac.algorithms.fusion.refinement import State
+from lussac.algorithms.fusion.regularity import absence, motion, spread_of_like
 from lussac.algorithms.fusion.residuals import leftovers
+from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source
-from lussac.algorithms.fusion.trains import Flat, coincidences
-from lussac.algorithms.fusion.turns import together_at_most
+from lussac.algorithms.fusion.sums import left_by_two
+from lussac.algorithms.fusion.support import Support
 from lussac.algorithms.fusion.waveforms import subset
 
-Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-INSIDE = 0.5
-WIDE, NARROW = 1.5, 0.5
+PAST_MS, BURST_MS = 50.0, 100.0
+"""Time before a spike that its amplitude depends on, and time within which spikes are of one burst."""
+CERTAINTY = 0.999
 LOOKED_AT, STRONGEST = 300, 8
-COEFFICIENTS, INTERCEPT = (4.93, 3.83, -1.75, -5.87, 1.59, -6.95), -8.68
+MOVING = 0.05
+"""Change of the waveforms from which on the tissue moves so far that a unit which is gone may have been lost."""
+WIDE, NARROW = 1.25, 0.5
+MOST_FOREIGN, MOST_LOST, LEAST_EXCESS = 0.1, 0.1, 0.9
+SUM, SUREST_SUM = 0.03, 0.003
+INTERCEPT = -8.99
+COEFFICIENTS: Mapping[str, float] = {
+    "agreement": 4.61,
+    "second_agreement": 5.04,
+    "wide": -3.38,
+    "narrow": -2.54,
+    "detectability": 1.86,
+    "excess": -7.72,
+    "sum": -3.77,
+    "lost": -92.33,
+    "foreign": -47.88,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +56,19 @@ class Evidence:
     detectability
         Norm of the mean waveform in standard deviations of the noise along it: how far spikes are from no spikes.
     spread
-        Standard deviation of the amplitudes over that expected from noise alone: 1 for a neuron whose spikes are all alike.
+        Standard deviation of the amplitudes of spikes with the same past, over that expected from noise and from what a neuron's
+        spikes vary by: 1 for a neuron, more for a mixture, less where small spikes are missing.
     excess
         Energy that is left at the spikes when all spikes are subtracted, over what is left at any time: more than 1 where the
         spikes are not all alike, or lie under others that nobody found.
+    rest
+        Share of the waveform's energy that two other units with more spikes leave: 0 for what neighbours that fire together make.
+    lost
+        Share of the time that the unit is not there for, where the tissue moves; 0 where it does not.
     contamination
         Estimated share of foreign spikes from violations of the refractory period.
+    foreign
+        The same at least, with a certainty of 0.999.
     """
 
     agreement: Floats
@@ -53,62 +77,18 @@ class Evidence:
     detectability: Floats
     spread: Floats
     excess: Floats
+    rest: Floats
+    lost: Floats
     contamination: Floats
+    foreign: Floats
 
     def table(self) -> dict[str, Floats]:
         """Return the values by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def counts_in_common(trains: Flat, candidates: Candidates, window: int) -> Floats:
-    """Spikes that every unit has in common with every candidate: (units, candidates)."""
-    return coincidences(trains, candidates.trains, window).astype(np.float64)
-
-
-@dataclass(frozen=True, slots=True)
-class Support:
-    """What an analysis has of a unit: one of its units, or several that take turns, and how far these agree with the unit."""
-
-    parts: tuple[int, ...]
-    agreement: float
-
-
-def supports(
-    trains: Flat, candidates: Candidates, common: Floats, together: float, turn: int, duration: int
-) -> list[list[Support]]:
-    """Return for every unit what each analysis has of it, best first.
-
-    Parameters
-    ----------
-    trains, candidates, common
-        The units, the units of all analyses, and the spikes that they have in common.
-    together, turn, duration
-        Units of one analysis are taken together that are active at the same time less often than this share of chance: parts of
-        a neuron that the analysis lost and found again. What counts as the same time, and the recording's length: in samples.
-    """
-    analyses = [np.flatnonzero(candidates.analyses == analysis) for analysis in np.unique(candidates.analyses)]
-    sizes = candidates.trains.counts
-
-    def support(unit: int, own: Ints) -> Support:
-        size = int(trains.counts[unit])
-        shared = common[unit]
-        alone = shared[own] / (size + sizes[own] - shared[own])
-        first = int(own[np.argmax(alone)])
-        parts, union, found, more = [first], candidates.trains[first], shared[first], float(sizes[first])
-        for part in own[np.argsort(-shared[own], kind="stable")]:
-            inside = shared[part] >= max(INSIDE * sizes[part], 1) and part != first
-            if inside and together_at_most(union, candidates.trains[int(part)], turn, duration) < together:
-                parts.append(int(part))
-                union = np.sort(np.concatenate([union, candidates.trains[int(part)]]))
-                found, more = found + shared[part], more + sizes[part]
-        return Support(tuple(parts), float(min(found / max(size + more - found, 1), 1)))
-
-    rows = [[support(unit, own) for own in analyses] for unit in range(len(trains))]
-    return [sorted(row, key=lambda one: (-one.agreement, one.parts)) for row in rows]
-
-
 def gather(
-    source: Source, chunks: Sequence[Chunk], state: State, supported: Sequence[Sequence[Support]], refractory: tuple[int, int]
+    source: Source, chunks: Sequence[Chunk], state: State, supported: Sequence[Sequence[Support]], settings: Settings
 ) -> Evidence:
     """Measure what speaks for each unit.
 
@@ -120,41 +100,65 @@ def gather(
         Units, spikes and what is left at them.
     supported
         What each analysis has of each unit, best first.
-    refractory
-        Censored and refractory period, in samples.
+    settings
+        Numbers of the method.
     """
-    trains, found = state.trains(), state.found
-    looked_at = np.sort(np.concatenate([subset(own, LOOKED_AT) for own in state.owned()]))
-    halves = state.halves
+    trains, found, owned, halves = state.trains(), state.found, state.owned(), state.halves
+    looked_at = np.sort(np.concatenate([subset(own, LOOKED_AT) for own in owned]))
     energies = np.maximum((halves[:, 0] * halves[:, 1]).sum(axis=(1, 2)), 1.0).astype(np.float64)
     norms = np.sqrt(energies) / state.noise
-    _, below, above = spreads(found, len(trains))
+    past, burst = source.samples(PAST_MS), source.samples(BURST_MS)
+    spreads = np.array([spread_of_like(found.samples[own], found.amplitudes[own], past) for own in owned])
+    silent = np.array([absence(source.recorded(found.samples[own]), source.total, burst) for own in owned])
+    moving = min(motion(state.used.templates, state.weights.sum(axis=2)) / MOVING, 1.0)
+    periods = (source.samples(settings.censored), source.samples(settings.refractory), source.total)
     return Evidence(
         agreement=np.array([row[0].agreement for row in supported]),
         second_agreement=np.array([row[1].agreement if len(row) > 1 else 0.0 for row in supported]),
         snr=np.abs(halves.mean(axis=1)).max(axis=(1, 2)).astype(np.float64),
         detectability=norms,
-        spread=(below + above) / 2 * norms,
+        spread=spreads / np.sqrt(1 / norms**2 + SMALLEST_SPREAD**2),
         excess=leftovers(source, chunks, found, state.used, looked_at, STRONGEST),
-        contamination=np.array([contamination(trains[u], *refractory, source.total) for u in range(len(trains))]),
+        rest=left_by_two(halves.mean(axis=1), state.used.channels, trains.counts, source.samples(settings.overlap)),
+        lost=moving * silent,
+        contamination=np.array([contamination(trains[u], *periods) for u in range(len(trains))]),
+        foreign=np.array([contamination_at_least(trains[u], *periods, CERTAINTY) for u in range(len(trains))]),
     )
 
 
-def confidence(evidence: Evidence) -> Floats:
-    """Return the probability that a unit is right: at least 0.8 of the spikes of it or of its neuron are the same.
+def features(evidence: Evidence) -> dict[str, Floats]:
+    """Return what the confidence is computed from, by name; (units,) each.
 
-    A logistic regression on generated recordings with drift, bursts and overlaps, and the outputs of four sorters on them
-    (benchmarks/cases.py): agreement counts for a unit, amplitudes that vary more or less than noise lets them against it, as does
-    what is left at its spikes.
+    Numbers that tell nothing in the range of most right units count beyond it only.
     """
     spread = np.log(np.maximum(evidence.spread, 0.1))
-    features = (
-        evidence.agreement,
-        evidence.second_agreement,
-        np.maximum(spread - np.log(WIDE), 0),
-        np.maximum(np.log(NARROW) - spread, 0),
-        np.log(np.maximum(evidence.detectability, 1)),
-        np.log(np.maximum(evidence.excess, 0.5)),
-    )
-    logit = INTERCEPT + np.tensordot(COEFFICIENTS, np.stack(features), axes=1)
+    return {
+        "agreement": evidence.agreement,
+        "second_agreement": evidence.second_agreement,
+        "wide": np.maximum(spread - np.log(WIDE), 0),
+        "narrow": np.maximum(np.log(NARROW) - spread, 0),
+        "detectability": np.log(np.maximum(evidence.detectability, 1)),
+        "excess": np.log(np.maximum(evidence.excess, LEAST_EXCESS)),
+        "sum": np.maximum(np.log(SUM / np.maximum(evidence.rest, SUREST_SUM)), 0),
+        "lost": np.minimum(evidence.lost, MOST_LOST),
+        "foreign": np.minimum(evidence.foreign, MOST_FOREIGN),
+    }
+
+
+def confidence(evidence: Evidence, intercept: float = INTERCEPT, coefficients: Mapping[str, float] = COEFFICIENTS) -> Floats:
+    """Return the probability that a unit is right: at least 0.8 of the spikes of it or of its neuron are the same.
+
+    A logistic regression on generated recordings with drift, bursts and overlaps, and the outputs of sorters on them
+    (benchmarks/confidence.py fits it): agreement counts for a unit; against it count amplitudes that vary more or less than noise
+    and the past of the spikes let them, what is left at its spikes, a waveform that is the sum of two others, times
+    without it where the tissue moves, and spikes within the refractory period.
+
+    Parameters
+    ----------
+    evidence
+        What speaks for each unit.
+    intercept, coefficients
+        Of the regression; one coefficient for each of the `features`.
+    """
+    logit = intercept + sum(coefficients[name] * values for name, values in features(evidence).items())
     return np.asarray(1 / (1 + np.exp(-logit)))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates, prepare
-from lussac.algorithms.fusion.confidence import Evidence, confidence, counts_in_common, gather, supports
+from lussac.algorithms.fusion.confidence import Evidence, confidence, gather
 from lussac.algorithms.fusion.joins import join, joined
 from lussac.algorithms.fusion.matching import Model
 from lussac.algorithms.fusion.refinement import State, first_model, members, refine
@@ -15,6 +15,7 @@ from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, cut
 from lussac.algorithms.fusion.splits import split
 from lussac.algorithms.fusion.sums import shadows
+from lussac.algorithms.fusion.support import counts_in_common, supports
 from lussac.algorithms.fusion.trains import Flat, pair_counts
 
 Ints = NDArray[np.int64]
@@ -134,8 +135,7 @@ def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settin
     found = state.trains()
     common = counts_in_common(found, candidates, source.samples(settings.coincidence))
     supported = supports(found, candidates, common, settings.together, source.samples(1e3 * settings.turn), source.total)
-    refractory = (source.samples(settings.censored), source.samples(settings.refractory))
-    evidence = gather(source, chunks, state, supported, refractory)
+    evidence = gather(source, chunks, state, supported, settings)
     agreeing = [[part for one in row if one.agreement >= AGREES for part in one.parts] for row in supported]
     own = [tuple(usable[origin] for origin in dict.fromkeys(candidates.origins[row].tolist())) for row in agreeing]
     shifts = np.zeros(len(trains), np.int64)

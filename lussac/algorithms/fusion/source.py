@@ -44,6 +44,13 @@ class Source:
         """Number of samples, without the gaps between segments."""
         return sum(stop - start for start, stop in self.segments)
 
+    def recorded(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return positions on the timeline as samples recorded before them: without the gaps between segments."""
+        starts, stops = np.array(self.segments, np.int64).reshape(-1, 2).T
+        before = np.concatenate([[0], np.cumsum(stops - starts)])
+        segment = np.maximum(np.searchsorted(starts, positions, side="right") - 1, 0)
+        return np.clip(before[segment] + positions - starts[segment], 0, before[segment + 1] - 1)
+
     def samples(self, milliseconds: float) -> int:
         """Return a time as a count of samples."""
         return round(milliseconds * 1e-3 * self.sampling_frequency)

@@ -43,19 +43,39 @@ def sums_of_two(templates: Floats, channels: Ints, counts: Ints, parts: Ints, re
     most
         Share of a waveform's energy that may be left when both parts are subtracted, apart from its noise.
     """
-    width = int(channels.max(initial=-1)) + 1
-    energies: Floats = np.maximum((templates**2).sum(axis=(1, 2)), 1e-3).astype(np.float32)
-    length = templates.shape[1]
     found = []
     for unit in range(len(templates)):
         others = parts[(counts[parts] > counts[unit]) & (parts != unit)]
-        wide = np.zeros((length + 2 * reach, width), np.float32)
-        wide[reach : reach + length, channels[unit]] = templates[unit]
-        noise = length * channels.shape[1] / max(int(counts[unit]), 1)
-        a, b, lag_a, lag_b = _fit_two(wide, templates, channels, energies, others, reach)
-        if b >= 0 and float((wide**2).sum()) - noise < most * energies[unit]:
-            found.append(Sum(unit, (int(a), int(b)), (int(lag_a), int(lag_b))))
+        rest, (a, b), (lag_a, lag_b) = _left_of(unit, templates, channels, counts, others, reach)
+        if b >= 0 and rest < most:
+            found.append(Sum(unit, (a, b), (lag_a, lag_b)))
     return found
+
+
+def left_by_two(templates: Floats, channels: Ints, counts: Ints, reach: int) -> NDArray[np.float64]:
+    """Return the share of each unit's energy that the two units of more spikes leave which explain most of it, apart from noise.
+
+    Parameters as for `sums_of_two`. 1 where no two others explain any of it.
+    """
+    out = np.ones(len(templates))
+    for unit in range(len(templates)):
+        rest, (_, b), _ = _left_of(unit, templates, channels, counts, np.flatnonzero(counts > counts[unit]), reach)
+        if b >= 0:
+            out[unit] = max(rest, 0.0)
+    return out
+
+
+def _left_of(
+    unit: int, templates: Floats, channels: Ints, counts: Ints, others: Ints, reach: int
+) -> tuple[float, tuple[int, int], tuple[int, int]]:
+    """Subtract the two others that explain a unit best: share of its energy left apart from noise, both units, and both lags."""
+    energies: Floats = np.maximum((templates**2).sum(axis=(1, 2)), 1e-3).astype(np.float32)
+    length = templates.shape[1]
+    wide = np.zeros((length + 2 * reach, int(channels.max(initial=-1)) + 1), np.float32)
+    wide[reach : reach + length, channels[unit]] = templates[unit]
+    noise = length * channels.shape[1] / max(int(counts[unit]), 1)
+    a, b, lag_a, lag_b = _fit_two(wide, templates, channels, energies, others, reach)
+    return (float((wide**2).sum()) - noise) / float(energies[unit]), (int(a), int(b)), (int(lag_a), int(lag_b))
 
 
 def confirmed(one: Sum, trains: Flat, cosines: Floats, alike: float, window: int, least: float) -> bool:

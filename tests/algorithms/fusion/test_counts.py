@@ -185,3 +185,8 @@ def test_no_spikes_are_no_error():
     assert thin(np.empty(0, np.int64), 3).tolist() == []
     with pytest.raises(IndexError):
         Flat.of([])[0]
+
+
+def test_recorded_time_has_no_gaps():
+    source = Source(lambda start, stop: np.zeros((stop - start, 1), np.float32), ((100, 300), (1_000, 1_050)), 1, 1000.0)
+    assert source.recorded(np.array([90, 100, 299, 350, 1_000, 1_049, 1_200])).tolist() == [0, 0, 199, 199, 200, 249, 249]

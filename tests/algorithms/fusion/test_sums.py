@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lussac.algorithms.fusion.candidates import prepare
-from lussac.algorithms.fusion.sums import shadows, sums_of_two
+from lussac.algorithms.fusion.sums import left_by_two, shadows, sums_of_two
 from lussac.algorithms.fusion.trains import Flat
 
 LENGTH, REACH = 20, 6
@@ -45,6 +45,14 @@ def test_a_sum_is_found_with_its_parts_and_lags(lag, amplitude, width):
     assert set(where) == {0, 1}
     assert abs(where[0]) <= 1
     assert abs(where[1] - lag) <= 1
+
+
+def test_two_others_leave_nothing_of_a_sum_but_most_of_a_neuron():
+    a, b = shape(4, 1, 1), shape(9, 2, 2)
+    units = np.stack([a, b, a + shifted(b, 3), -shape(5, 1, 1)])
+    rest = left_by_two(units, np.tile(np.arange(4), (4, 1)), np.array([900, 800, 40, 700]), REACH)
+    assert rest[2] < 0.03
+    assert rest[[0, 1, 3]].tolist() == [1, 1, 1]
 
 
 def test_a_unit_of_its_own_is_no_sum():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lussac.algorithms.fusion import splits
 from lussac.algorithms.fusion.candidates import prepare
-from lussac.algorithms.fusion.confidence import Support, confidence, counts_in_common, gather, supports
+from lussac.algorithms.fusion.confidence import COEFFICIENTS, Evidence, confidence, features, gather
 from lussac.algorithms.fusion.fuse import AGREES, fuse, resolving, settle
 from lussac.algorithms.fusion.joins import Contrast, chance, contrasts_of, difference, grouped, join, joined, pace
 from lussac.algorithms.fusion.learning import at_least
@@ -15,6 +15,7 @@ from lussac.algorithms.fusion.matching import Found
 from lussac.algorithms.fusion.meetings import active, gaps_to, rings
 from lussac.algorithms.fusion.refinement import first_model, refine
 from lussac.algorithms.fusion.splits import across, distance, more_beside, separation, share_of_another, split
+from lussac.algorithms.fusion.support import Support, counts_in_common, supports
 from lussac.algorithms.fusion.trains import Flat
 from lussac.algorithms.fusion.turns import together_at_most
 
@@ -381,11 +382,40 @@ def test_spikes_in_common_are_those_of_brute_force(world):
             assert found[unit, other] / union == pytest.approx(agreement(trains[unit], candidates.trains[other]), abs=0.02)
     supported = supports(trains, candidates, found, 0.5, 5_000, world.source.total)
     assert [row[0].parts for row in supported] == [(0,), (1,), (2,)]
-    evidence = gather(world.source, world.chunks, state, supported, (4, 19))
+    evidence = gather(world.source, world.chunks, state, supported, world.settings)
     assert (evidence.agreement > 0.9).all()
     assert (evidence.second_agreement < 0.5).all()
     assert (evidence.snr > 5).all()
     assert ((confidence(evidence) > 0) & (confidence(evidence) < 1)).all()
+    assert (evidence.lost == 0).all()
+    assert (evidence.rest > 0.1).all()
+
+
+SURE = {
+    "agreement": 0.97, "second_agreement": 0.9, "snr": 8.0, "detectability": 12.0, "spread": 1.0, "excess": 1.0,
+    "rest": 1.0, "lost": 0.0, "contamination": 0.0, "foreign": 0.0,
+}  # fmt: skip
+
+
+def sure(**numbers):
+    return float(confidence(Evidence(**{name: np.array([value]) for name, value in (SURE | numbers).items()}))[0])
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [
+        {"agreement": 0.6}, {"second_agreement": 0.1}, {"spread": 2.5}, {"spread": 0.3}, {"excess": 1.5},
+        {"rest": 0.005}, {"lost": 0.4}, {"foreign": 0.3},
+    ],
+)  # fmt: skip
+def test_what_speaks_against_a_unit_lowers_its_confidence(worse):
+    assert sure() > 0.9
+    assert sure(**worse) < sure()
+
+
+def test_every_feature_has_a_coefficient():
+    evidence = Evidence(**{name: np.array([value]) for name, value in SURE.items()})
+    assert list(features(evidence)) == list(COEFFICIENTS)
 
 
 def test_parts_of_a_neuron_that_take_turns_support_it_together_but_two_neurons_do_not(world):
@@ -399,7 +429,7 @@ def test_parts_of_a_neuron_that_take_turns_support_it_together_but_two_neurons_d
     assert {one.parts for one in supported[0]} == {(1, 0), (2,), (4,)}
     assert all(one.agreement == pytest.approx(1, abs=0.02) for one in supported[0])
     assert all(one.agreement < 0.7 for one in supported[1])
-    alone = gather(world.source, world.chunks, replace_trains(world, whole), [[Support((0,), 0.7)]], (4, 19))
+    alone = gather(world.source, world.chunks, replace_trains(world, whole), [[Support((0,), 0.7)]], world.settings)
     assert alone.second_agreement.tolist() == [0]
 
 
