@@ -6,7 +6,9 @@
    `fitting`), and learn from what is left of the recording what they look like (`learning`).
 3. `splits`: a unit whose spikes leave two different residuals (`residuals`) is two neurons. `joins`: two units that nobody can
    tell apart are one, also where one follows the other (`turns`, `meetings`).
-4. `confidence`: what speaks for each unit, and the probability that it is right.
+4. `agreed`: what analyses agree on and no unit stands for, since its spikes hardly stand out of the noise.
+5. `confidence`: what speaks for each unit (what the analyses have of it: `support`; its amplitudes and its times: `regularity`),
+   and the probability that it is right.
 
 `fuse.fuse` does all of it. The recording is read in chunks through `source.Source`; nothing grows with its length but the trains.
 """

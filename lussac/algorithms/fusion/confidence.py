@@ -1,7 +1,7 @@
 """How sure one can be of each unit: what speaks for it, and a probability made of that."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,11 @@ from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.sums import left_by_two
 from lussac.algorithms.fusion.support import Support
+from lussac.algorithms.fusion.trains import Flat
 from lussac.algorithms.fusion.waveforms import subset
 
 Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
 
 PAST_MS, BURST_MS = 50.0, 100.0
 """Time before a spike that its amplitude depends on, and time within which spikes are of one burst."""
@@ -86,6 +88,10 @@ class Evidence:
         """Return the values by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def followed_by(self, other: "Evidence") -> "Evidence":
+        """Return the values of these units, then those of others."""
+        return Evidence(*(np.concatenate([mine, others]) for mine, others in zip(astuple(self), astuple(other), strict=True)))
+
 
 def gather(
     source: Source, chunks: Sequence[Chunk], state: State, supported: Sequence[Sequence[Support]], settings: Settings
@@ -111,19 +117,61 @@ def gather(
     spreads = np.array([spread_of_like(found.samples[own], found.amplitudes[own], past) for own in owned])
     silent = np.array([absence(source.recorded(found.samples[own]), source.total, burst) for own in owned])
     moving = min(motion(state.used.templates, state.weights.sum(axis=2)) / MOVING, 1.0)
-    periods = (source.samples(settings.censored), source.samples(settings.refractory), source.total)
     return Evidence(
-        agreement=np.array([row[0].agreement for row in supported]),
-        second_agreement=np.array([row[1].agreement if len(row) > 1 else 0.0 for row in supported]),
+        **agreement_of(supported),
         snr=np.abs(halves.mean(axis=1)).max(axis=(1, 2)).astype(np.float64),
         detectability=norms,
         spread=spreads / np.sqrt(1 / norms**2 + SMALLEST_SPREAD**2),
         excess=leftovers(source, chunks, found, state.used, looked_at, STRONGEST),
         rest=left_by_two(halves.mean(axis=1), state.used.channels, trains.counts, source.samples(settings.overlap)),
         lost=moving * silent,
-        contamination=np.array([contamination(trains[u], *periods) for u in range(len(trains))]),
-        foreign=np.array([contamination_at_least(trains[u], *periods, CERTAINTY) for u in range(len(trains))]),
+        **contaminations(source, trains, settings),
     )
+
+
+def gather_of_spikes(
+    source: Source, trains: Flat, templates: Floats32, supported: Sequence[Sequence[Support]], settings: Settings
+) -> Evidence:
+    """Measure what speaks for units that are known by their spikes alone; what is not measured speaks neither way.
+
+    Parameters
+    ----------
+    source
+        The recording.
+    trains
+        Spikes of the units.
+    templates
+        (units, samples, channels of the unit), waveforms less what is noise.
+    supported, settings
+        As for `gather`.
+    """
+    norms = np.sqrt((templates**2).sum(axis=(1, 2))).astype(np.float64)
+    one, none = np.ones(len(trains)), np.zeros(len(trains))
+    return Evidence(
+        **agreement_of(supported),
+        snr=np.abs(templates).max(axis=(1, 2)).astype(np.float64),
+        detectability=norms,
+        spread=one,
+        excess=one,
+        rest=one,
+        lost=none,
+        **contaminations(source, trains, settings),
+    )
+
+
+def agreement_of(supported: Sequence[Sequence[Support]]) -> dict[str, Floats]:
+    """Return how far the best two analyses agree with each unit."""
+    best = np.array([[one.agreement for one in row[:2]] + [0.0] * (2 - len(row)) for row in supported]).reshape(-1, 2)
+    return {"agreement": best[:, 0], "second_agreement": best[:, 1]}
+
+
+def contaminations(source: Source, trains: Flat, settings: Settings) -> dict[str, Floats]:
+    """Return what violations of the refractory period say of each unit."""
+    periods = (source.samples(settings.censored), source.samples(settings.refractory), source.total)
+    return {
+        "contamination": np.array([contamination(trains[unit], *periods) for unit in range(len(trains))]),
+        "foreign": np.array([contamination_at_least(trains[unit], *periods, CERTAINTY) for unit in range(len(trains))]),
+    }
 
 
 def features(evidence: Evidence) -> dict[str, Floats]:

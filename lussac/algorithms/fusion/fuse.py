@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from lussac.algorithms.fusion.agreed import AGREES, agreed, as_given
 from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates, prepare
-from lussac.algorithms.fusion.confidence import Evidence, confidence, gather
+from lussac.algorithms.fusion.confidence import Evidence, confidence, gather, gather_of_spikes
 from lussac.algorithms.fusion.joins import join, joined
 from lussac.algorithms.fusion.matching import Model
 from lussac.algorithms.fusion.refinement import State, first_model, members, refine
@@ -15,12 +16,10 @@ from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, cut
 from lussac.algorithms.fusion.splits import split
 from lussac.algorithms.fusion.sums import shadows
-from lussac.algorithms.fusion.support import counts_in_common, supports
-from lussac.algorithms.fusion.trains import Flat, pair_counts
+from lussac.algorithms.fusion.support import Support, counts_in_common, supports
+from lussac.algorithms.fusion.trains import Flat, agreements, pair_counts
 
 Ints = NDArray[np.int64]
-
-AGREES = 0.5
 
 
 def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, settings: Settings) -> State:
@@ -76,8 +75,7 @@ def cleaned(
 
 def resolving(trains: Flat, candidates: Candidates, window: int) -> Ints:
     """Count for all pairs of units the analyses that have a unit for each: (units, units)."""
-    common = counts_in_common(trains, candidates, window)
-    agreement = common / (trains.counts[:, None] + candidates.trains.counts[None] - common)
+    agreement = agreements(trains, candidates.trains, window)
     count = np.zeros((len(trains), len(trains)), np.int64)
     for analysis in np.unique(candidates.analyses):
         own = np.flatnonzero(candidates.analyses == analysis)
@@ -133,14 +131,28 @@ def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settin
     candidates = prepare(source, chunks, [trains[i] for i in usable], [analyses[i] for i in usable], settings)
     state = settle(source, chunks, candidates, settings)
     found = state.trains()
-    common = counts_in_common(found, candidates, source.samples(settings.coincidence))
-    supported = supports(found, candidates, common, settings.together, source.samples(1e3 * settings.turn), source.total)
+    window = source.samples(settings.coincidence)
+    supported = supported_by(source, found, candidates, settings)
     evidence = gather(source, chunks, state, supported, settings)
+    groups = agreed(found, candidates, window, source.total, settings.min_spikes)
+    if groups:
+        more = Flat.of([group.train for group in groups])
+        backing = supported_by(source, more, as_given(candidates), settings)
+        templates = candidates.templates[[group.members[0] for group in groups]]
+        evidence = evidence.followed_by(gather_of_spikes(source, more, templates, backing, settings))
+        supported = [*supported, *backing]
     agreeing = [[part for one in row if one.agreement >= AGREES for part in one.parts] for row in supported]
     own = [tuple(usable[origin] for origin in dict.fromkeys(candidates.origins[row].tolist())) for row in agreeing]
     shifts = np.zeros(len(trains), np.int64)
     shifts[usable] = candidates.shifts
-    return Fused(tuple(found[unit] for unit in range(len(found))), evidence, confidence(evidence), tuple(own), shifts)
+    all_trains = (*(found[unit] for unit in range(len(found))), *(group.train for group in groups))
+    return Fused(all_trains, evidence, confidence(evidence), tuple(own), shifts)
+
+
+def supported_by(source: Source, trains: Flat, candidates: Candidates, settings: Settings) -> list[list[Support]]:
+    """Return for every unit what each analysis has of it, best first."""
+    common = counts_in_common(trains, candidates, source.samples(settings.coincidence))
+    return supports(trains, candidates, common, settings.together, source.samples(1e3 * settings.turn), source.total)
 
 
 def nothing(units: int) -> Fused:

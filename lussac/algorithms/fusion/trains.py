@@ -129,6 +129,12 @@ def coincidences(trains: Flat, others: Flat, window: int) -> NDArray[np.int32]:
     return np.minimum(counts, back.T)
 
 
+def agreements(trains: Flat, others: Flat, window: int) -> NDArray[np.float64]:
+    """Return the coincidences of all units with all others over the spikes of either: (units, other units)."""
+    common = coincidences(trains, others, window).astype(np.float64)
+    return common / np.maximum(trains.counts[:, None] + others.counts[None] - common, 1)
+
+
 @numba.njit(cache=True, nogil=True)
 def _count_near(
     samples: Ints, units: Ints, others: Ints, other_units: Ints, start: int, stop: int, window: int, counts: NDArray[np.int32]
