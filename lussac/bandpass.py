@@ -10,6 +10,7 @@ from spikeinterface.core import BaseRecording, BaseRecordingSegment
 from spikeinterface.preprocessing.basepreprocessor import BasePreprocessor, BasePreprocessorSegment
 
 from lussac.algorithms.templates import bandpass_margin, gaussian_bandpass
+from lussac.algorithms.windows import scale_into
 
 Band = tuple[float | None, float | None]
 """Low and high cutoff in Hz."""
@@ -113,12 +114,15 @@ def read(recording: BaseRecording, segment: int, start: int, stop: int) -> NDArr
 
 
 def read_scaled(recording: BaseRecording, segment: int, start: int, stop: int, scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return raw traces, samples x channels, times a factor per channel, without a copy on the way; borders as for `read`."""
+    """Return raw traces, samples x channels, times a factor per channel; borders as for `read`.
+
+    The samples of a channel lie side by side (Fortran order).
+    """
     duration = recording.get_num_samples(segment)
     first, last = min(max(start, 0), duration), min(max(stop, 0), duration)
-    scaled = np.empty((stop - start, len(scale)), np.float32)
+    scaled = np.empty((stop - start, len(scale)), np.float32, order="F")
     inside = scaled[first - start : last - start]
-    np.multiply(recording.get_traces(segment_index=segment, start_frame=first, end_frame=last), scale, out=inside)
+    scale_into(inside, np.asarray(recording.get_traces(segment_index=segment, start_frame=first, end_frame=last)), scale)
     scaled[: first - start], scaled[last - start :] = inside[:1], inside[-1:]
     return scaled
 

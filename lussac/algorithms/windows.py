@@ -4,6 +4,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+TURNED_AT_ONCE = 64
+"""Samples that are turned round at once."""
+
 
 @njit(nogil=True, cache=True)
 def add_windows(
@@ -97,3 +100,24 @@ def gather_windows(
                 for sample in range(width):
                     windows[spike, sample, place] = traces[starts[spike] + sample, channel] * gains[channel] + offsets[channel]
     return windows
+
+
+@njit(nogil=True, cache=True)
+def scale_into(scaled: NDArray[np.float32], traces: NDArray[np.number], scale: NDArray[np.float32]) -> None:
+    """Write traces times a factor per channel into an array whose samples of a channel lie side by side.
+
+    Parameters
+    ----------
+    scaled
+        Samples x channels, in Fortran order.
+    traces
+        Samples x channels, in C order as recordings are. A stretch at a time is turned round, so that it stays in the cache.
+    scale
+        Factor of each channel.
+    """
+    for start in range(0, len(traces), TURNED_AT_ONCE):
+        stop = min(start + TURNED_AT_ONCE, len(traces))
+        for channel in range(len(scale)):
+            column, own, factor = scaled[start:stop, channel], traces[start:stop, channel], scale[channel]
+            for sample in range(stop - start):
+                column[sample] = np.float32(own[sample]) * factor

@@ -1,4 +1,8 @@
-"""One spike and the traces: fit it, subtract it in place, put it back. Kernels that work on one stretch of traces."""
+"""One spike and the traces: fit it, subtract it in place, put it back. Kernels that work on one stretch of traces.
+
+Traces are (samples, channels). The kernels go along the samples of a channel: they are fastest where these lie side by side in
+memory (Fortran order).
+"""
 
 from typing import NamedTuple
 
@@ -8,7 +12,10 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
+FEW = 8
+"""Values that are added up one after the other."""
 LEAST_IN_MIDDLE = 0.2
 """Share of the smallest amplitude of a spike that must show at the proposed position; a sample or two beside, most of it does."""
 
@@ -18,8 +25,9 @@ class Library(NamedTuple):
 
     Parameters
     ----------
-    templates, slopes
-        (units, samples, channels of the unit): waveforms in units of noise, and their derivative per sample.
+    shapes, slopes
+        (units, channels of the unit, samples): waveforms in units of noise, and their derivative per sample. A channel's samples
+        lie side by side, as they should in traces.
     channels, widths
         (units, channels of the unit), strongest first, and (units,) how many of them hold anything.
     energies, steepness
@@ -28,7 +36,7 @@ class Library(NamedTuple):
         (units,), one over the variance of the amplitude, and its limits.
     """
 
-    templates: Floats
+    shapes: Floats
     slopes: Floats
     channels: Ints
     widths: Ints
@@ -54,6 +62,8 @@ class Proposals(NamedTuple):
         What to add to the start.
     gains
         Twice the log-likelihood that the spike explains.
+    stirred
+        Whether anything near has changed since the proposal was looked at: otherwise it would fare as it did.
     """
 
     starts: Ints
@@ -62,12 +72,13 @@ class Proposals(NamedTuple):
     tilts: Floats
     shifts: Ints
     gains: Floats
+    stirred: Bools
 
     @classmethod
     def at(cls, starts: Ints, units: Ints) -> "Proposals":
         """Return proposals of which none is taken."""
         amplitudes, tilts, gains = np.zeros((3, len(starts)), np.float32)
-        return cls(starts, units, amplitudes, tilts, np.zeros(len(starts), np.int64), gains)
+        return cls(starts, units, amplitudes, tilts, np.zeros(len(starts), np.int64), gains, np.ones(len(starts), np.bool_))
 
 
 class Rules(NamedTuple):
@@ -99,7 +110,8 @@ def library_of(templates: Floats, channels: Ints, stiffness: Floats, lows: Float
     widths = channels.shape[1] - np.argmax(filled[:, ::-1], axis=1)
     widths = np.where(filled.any(axis=1), widths, 1).astype(np.int64)
     slopes = slope_of(templates)
-    return Library(templates, slopes, channels, widths, energies, (slopes**2).sum(axis=(1, 2)), stiffness, lows, highs)
+    shapes, slants = (np.ascontiguousarray(np.swapaxes(values, 1, 2)) for values in (templates, slopes))
+    return Library(shapes, slants, channels, widths, energies, (slopes**2).sum(axis=(1, 2)), stiffness, lows, highs)
 
 
 def slope_of(templates: Floats) -> Floats:
@@ -108,56 +120,54 @@ def slope_of(templates: Floats) -> Floats:
 
 
 @numba.njit(cache=True, nogil=True)
-def _gather(traces: Floats, start: int, channels: Ints, width: int, window: Floats) -> None:
-    """Copy a stretch of some channels into a window (samples, channels), whose other channels become 0."""
-    for sample in range(window.shape[0]):
-        row = traces[start + sample]
-        for index in range(width):
-            window[sample, index] = row[channels[index]]
-        window[sample, width:] = 0
-
-
-@numba.njit(cache=True, nogil=True)
-def _inner(window: Floats, waveform: Floats) -> float:
-    """Inner product of two arrays (samples, channels), both contiguous.
-
-    Each channel is added up for itself, four samples at a time: vector units do that, and every processor rounds it alike.
-    """
-    length, kept = waveform.shape
-    sums = np.zeros(kept, np.float32)
-    fours = length // 4 * 4
-    for first in range(0, fours, 4):
-        for channel in range(kept):
-            sums[channel] += (
-                window[first, channel] * waveform[first, channel] + window[first + 1, channel] * waveform[first + 1, channel]
-            ) + (
-                window[first + 2, channel] * waveform[first + 2, channel]
-                + window[first + 3, channel] * waveform[first + 3, channel]
-            )
-    for sample in range(fours, length):
-        for channel in range(kept):
-            sums[channel] += window[sample, channel] * waveform[sample, channel]
+def _total(sums: Floats) -> float:
+    """Sum of an array, folded in half until little is left: vector units do that, and every processor rounds it alike."""
+    length = len(sums)
+    while length > FEW:
+        half = (length + 1) // 2
+        for place in range(length - half):
+            sums[place] += sums[half + place]
+        length = half
     total = np.float32(0.0)
-    for channel in range(kept):
-        total += sums[channel]
+    for place in range(length):
+        total += sums[place]
     return float(total)
 
 
 @numba.njit(cache=True, nogil=True)
-def _dot(traces: Floats, start: int, waveform: Floats, channels: Ints, width: int) -> float:
-    """Inner product of a waveform with the traces on its channels."""
-    window = np.empty(waveform.shape, np.float32)
-    _gather(traces, start, channels, width, window)
-    return _inner(window, waveform)
+def _inner(traces: Floats, start: int, shape: Floats, channels: Ints, width: int, sums: Floats) -> float:
+    """Inner product of a waveform (channels, samples) with the traces on its channels.
+
+    Every sample is added up over the channels in `sums` (samples,), four channels at a time, before the samples are.
+    """
+    stop = start + len(sums)
+    sums[:] = 0
+    fours = width // 4 * 4
+    for first in range(0, fours, 4):
+        a, b, c, d = shape[first], shape[first + 1], shape[first + 2], shape[first + 3]
+        on_a, on_b = traces[start:stop, channels[first]], traces[start:stop, channels[first + 1]]
+        on_c, on_d = traces[start:stop, channels[first + 2]], traces[start:stop, channels[first + 3]]
+        for sample in range(len(sums)):
+            sums[sample] += (on_a[sample] * a[sample] + on_b[sample] * b[sample]) + (
+                on_c[sample] * c[sample] + on_d[sample] * d[sample]
+            )
+    for index in range(fours, width):
+        row, own = traces[start:stop, channels[index]], shape[index]
+        for sample in range(len(sums)):
+            sums[sample] += row[sample] * own[sample]
+    return _total(sums)
 
 
 @numba.njit(cache=True, nogil=True)
 def subtract(traces: Floats, start: int, unit: int, library: Library, amplitude: float, tilt: float) -> None:
     """Subtract amplitude x template + tilt x its slope from traces, in place."""
-    template, slope, channels = library.templates[unit], library.slopes[unit], library.channels[unit]
-    for sample in range(template.shape[0]):
-        for index in range(library.widths[unit]):
-            traces[start + sample, channels[index]] -= amplitude * template[sample, index] + tilt * slope[sample, index]
+    size, turn = np.float32(amplitude), np.float32(tilt)
+    length = library.shapes.shape[2]
+    for index in range(library.widths[unit]):
+        row = traces[start : start + length, library.channels[unit, index]]
+        shape, slope = library.shapes[unit, index], library.slopes[unit, index]
+        for sample in range(length):
+            row[sample] -= size * shape[sample] + turn * slope[sample]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -167,7 +177,8 @@ def tilt_of(traces: Floats, start: int, unit: int, library: Library, amplitude: 
     Drawn towards 0 as a shift that is uniform within a sample demands, and at most half a sample.
     """
     energy = library.steepness[unit] + 12.0 / max(amplitude, 0.1) ** 2
-    found = _dot(traces, start, library.slopes[unit], library.channels[unit], library.widths[unit]) / energy
+    sums = np.empty(library.slopes.shape[2], np.float32)
+    found = _inner(traces, start, library.slopes[unit], library.channels[unit], library.widths[unit], sums) / energy
     return min(max(found, -0.5 * amplitude), 0.5 * amplitude)
 
 
@@ -202,17 +213,13 @@ def best_shift(traces: Floats, start: int, unit: int, jitter: int, library: Libr
     Where next to nothing of the spike is at the middle, the shifts are not tried.
     """
     best, shift, amplitude = -np.inf, 0, 0.0
-    template, channels, width = library.templates[unit], library.channels[unit], library.widths[unit]
-    length, kept = template.shape
-    window = np.empty((length + 2 * jitter, kept), np.float32)
-    _gather(traces, start, channels, width, window[jitter : jitter + length])
-    middle = _inner(window[jitter : jitter + length], template)
+    shape, channels, width = library.shapes[unit], library.channels[unit], library.widths[unit]
+    sums = np.empty(shape.shape[1], np.float32)
+    middle = _inner(traces, start, shape, channels, width, sums)
     if middle < LEAST_IN_MIDDLE * low * library.energies[unit]:
         return best, shift, amplitude
-    _gather(traces, start - jitter, channels, width, window[:jitter])
-    _gather(traces, start + length, channels, width, window[jitter + length :])
     for step in range(-jitter, jitter + 1):
-        projection = middle if step == 0 else _inner(window[jitter + step : jitter + step + length], template)
+        projection = middle if step == 0 else _inner(traces, start + step, shape, channels, width, sums)
         found, gain = gain_of(projection, library.energies[unit], library.stiffness[unit], low, library.highs[unit])
         if gain > best:
             best, shift, amplitude = gain, step, found
@@ -249,16 +256,16 @@ def put(traces: Floats, index: int, proposals: Proposals, library: Library, ampl
 def put_back(traces: Floats, index: int, proposals: Proposals, library: Library) -> float:
     """Put a spike back, and return what it explained: the energy that it had taken away, less how unlikely its amplitude is."""
     amplitude, tilt, unit = proposals.amplitudes[index], proposals.tilts[index], proposals.units[index]
-    start, channels = proposals.starts[index] + proposals.shifts[index], library.channels[unit]
-    template, slope = library.templates[unit], library.slopes[unit]
+    start, length = proposals.starts[index] + proposals.shifts[index], library.shapes.shape[2]
     put(traces, index, proposals, library, 0.0, 0.0)
-    total = np.float32(0.0)
-    for sample in range(template.shape[0]):
-        row = traces[start + sample]
-        for channel in range(library.widths[unit]):
-            value = amplitude * template[sample, channel] + tilt * slope[sample, channel]
-            total += value * (2 * row[channels[channel]] - value)
-    return float(total) - library.stiffness[unit] * (amplitude - 1) ** 2
+    sums = np.zeros(length, np.float32)
+    for channel in range(library.widths[unit]):
+        row = traces[start : start + length, library.channels[unit, channel]]
+        shape, slope = library.shapes[unit, channel], library.slopes[unit, channel]
+        for sample in range(length):
+            value = amplitude * shape[sample] + tilt * slope[sample]
+            sums[sample] += value * (row[sample] + row[sample] - value)
+    return _total(sums) - library.stiffness[unit] * (amplitude - 1) ** 2
 
 
 @numba.njit(cache=True, nogil=True)
@@ -277,14 +284,14 @@ def refit(traces: Floats, index: int, proposals: Proposals, library: Library, ru
 def energy_left(traces: Floats, index: int, proposals: Proposals, library: Library) -> float:
     """Energy of the traces at a spike that noise does not explain: less twice the standard deviation of white noise's."""
     start, unit = proposals.starts[index] + proposals.shifts[index], proposals.units[index]
-    length, width = library.templates.shape[1], library.widths[unit]
-    total = np.float32(0.0)
-    for sample in range(length):
-        row = traces[start + sample]
-        for channel in range(width):
-            total += row[library.channels[unit, channel]] ** 2
+    length, width = library.shapes.shape[2], library.widths[unit]
+    sums = np.zeros(length, np.float32)
+    for channel in library.channels[unit, :width]:
+        row = traces[start : start + length, channel]
+        for sample in range(length):
+            sums[sample] += row[sample] * row[sample]
     size = length * width
-    return float(total) - size - 2 * np.sqrt(2.0 * size)
+    return _total(sums) - size - 2 * np.sqrt(2.0 * size)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -293,11 +300,11 @@ def collect(
     Floats, measured: Floats,
 ) -> None:  # fmt: skip
     """Add the residual at each spike, times its amplitude, to the sums; measure the spike's amplitude without the prior."""
-    channels = library.channels
+    channels, scratch = library.channels, np.empty(library.shapes.shape[2], np.float32)
     for index in range(len(starts)):
         unit, half, start, amplitude = units[index], halves[index], starts[index], amplitudes[index]
         weights[unit, half] += amplitude * amplitude
-        left = _dot(residual, start, library.templates[unit], channels[unit], library.widths[unit])
+        left = _inner(residual, start, library.shapes[unit], channels[unit], library.widths[unit], scratch)
         measured[index] = amplitude + left / library.energies[unit]
         for sample in range(sums.shape[2]):
             for channel in range(channels.shape[1]):

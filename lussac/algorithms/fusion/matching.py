@@ -141,7 +141,7 @@ def _explained(
     source: Source, chunk: Chunk, proposals: Flat, model: Model, library: Library, rules: Rules
 ) -> tuple[Floats, int, Found]:
     """Return what is left of a chunk, where that starts, and the spikes; their amplitudes are still to be measured."""
-    length = library.templates.shape[1]
+    length = library.shapes.shape[2]
     margin = 3 * length
     near = proposals.between(chunk.start - margin, chunk.stop + margin)
     first = chunk.start - margin - length

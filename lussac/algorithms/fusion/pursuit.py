@@ -32,6 +32,8 @@ ODD = 2.5
 """Standard deviations by which a spike is larger than its unit's from which on other spikes may be hidden in it."""
 STRANGE = 2.0
 """Energy left at a spike, over that explained, from which on it is not the unit's."""
+LITTLE = 0.25
+"""Energy by which a spike may change before what is near is looked at again: noise has 1 along any waveform."""
 TOGETHER = 4
 """Spikes at one place that are found anew all at once."""
 
@@ -59,7 +61,7 @@ def take_greedily(traces: Floats, proposals: Proposals, library: Library, rules:
     heap = [(0.0, -1)]
     heap.pop()
     for index in range(len(proposals.starts)):
-        if proposals.amplitudes[index] == 0:
+        if proposals.amplitudes[index] == 0 and proposals.stirred[index]:
             gain, _, _ = fit(traces, index, proposals, library, rules)
             if gain > rules.threshold:
                 heap.append((-gain, index))
@@ -162,7 +164,7 @@ def reconsider(traces: Floats, proposals: Proposals, library: Library, rules: Ru
     together; it explains more than either, so that only both at once can take its place.
     """
     for index in range(len(proposals.starts)):
-        if proposals.amplitudes[index] == 0:
+        if proposals.amplitudes[index] == 0 or not proposals.stirred[index]:
             continue
         put(traces, index, proposals, library, 0.0, 0.0)
         gain, chosen, shift, amplitude = _best_near(traces, index, rules.dead // 2, -1, proposals, library, rules, np.inf)
@@ -183,7 +185,7 @@ def reconsider(traces: Floats, proposals: Proposals, library: Library, rules: Ru
 def _loudest_over(index: int, proposals: Proposals, library: Library) -> int:
     """Spike taken that hides a proposal: the loudest whose template reaches over the proposal's largest channel; -1: none."""
     starts, units, amplitudes = proposals.starts, proposals.units, proposals.amplitudes
-    channel, reach = library.channels[units[index], 0], library.templates.shape[1] // 2
+    channel, reach = library.channels[units[index], 0], library.shapes.shape[2] // 2
     best, loudest = 0.0, -1
     for other in range(*_around(index, reach, starts)):
         if amplitudes[other] > 0 and (library.channels[units[other]][: library.widths[units[other]]] == channel).any():
@@ -197,7 +199,7 @@ def _loudest_over(index: int, proposals: Proposals, library: Library) -> int:
 def uncover(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
     """Take proposals that a louder spike hides: they and the louder spike are fitted together."""
     for index in range(len(proposals.starts)):
-        if proposals.amplitudes[index] > 0:
+        if proposals.amplitudes[index] > 0 or not proposals.stirred[index]:
             continue
         gain, _, amplitude = best_shift(
             traces, proposals.starts[index], proposals.units[index], rules.jitter, library, SMALLEST_AMPLITUDE
@@ -310,7 +312,7 @@ def disentangle(traces: Floats, proposals: Proposals, library: Library, rules: R
     """Find all spikes anew where one is larger than its unit's are: it may be several that came together."""
     for index in range(len(proposals.starts)):
         amplitude, unit = proposals.amplitudes[index], proposals.units[index]
-        if amplitude > 0 and (amplitude - 1) * np.sqrt(library.stiffness[unit]) > ODD:
+        if amplitude > 0 and proposals.stirred[index] and (amplitude - 1) * np.sqrt(library.stiffness[unit]) > ODD:
             _find_anew(traces, index, proposals, library, rules)
 
 
@@ -328,6 +330,21 @@ def drop_strangers(traces: Floats, proposals: Proposals, library: Library) -> No
 
 
 @numba.njit(cache=True, nogil=True)
+def stir(amplitudes: Floats, tilts: Floats, shifts: Ints, proposals: Proposals, library: Library) -> None:
+    """Note which proposals have a spike near that is not what it was: amplitude, tilt and shift of all before."""
+    starts, units, length = proposals.starts, proposals.units, library.shapes.shape[2]
+    proposals.stirred[:] = False
+    for index in range(len(starts)):
+        unit, change = units[index], proposals.amplitudes[index] - amplitudes[index]
+        turn = proposals.tilts[index] - tilts[index]
+        moved = proposals.shifts[index] != shifts[index] and proposals.amplitudes[index] > 0
+        if moved or library.energies[unit] * change**2 + library.steepness[unit] * turn**2 > LITTLE:
+            for other in range(*_around(index, length, starts)):
+                if _over_each_other(unit, units[other], library):
+                    proposals.stirred[other] = True
+
+
+@numba.njit(cache=True, nogil=True)
 def explain(traces: Floats, proposals: Proposals, library: Library, rules: Rules) -> None:
     """Take proposals one by one, largest gain first, subtract each, and then reconsider each against all others.
 
@@ -335,8 +352,10 @@ def explain(traces: Floats, proposals: Proposals, library: Library, rules: Rules
     """
     take_greedily(traces, proposals, library, rules)
     for _ in range(rules.polish):
+        before = proposals.amplitudes.copy(), proposals.tilts.copy(), proposals.shifts.copy()
         reconsider(traces, proposals, library, rules)
         uncover(traces, proposals, library, rules)
         disentangle(traces, proposals, library, rules)
         take_greedily(traces, proposals, library, rules)
+        stir(*before, proposals, library)
     drop_strangers(traces, proposals, library)

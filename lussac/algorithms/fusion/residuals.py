@@ -19,7 +19,7 @@ Indices = NDArray[np.integer]
 @numba.njit(cache=True, nogil=True)
 def remove(traces: Floats, starts: Ints, units: Ints, fitted: Floats, tilts: Floats, library: Library) -> None:
     """Subtract spikes from traces, in place; those that are not wholly inside stay."""
-    length = library.templates.shape[1]
+    length = library.shapes.shape[2]
     for spike in range(len(starts)):
         if starts[spike] >= 0 and starts[spike] + length <= traces.shape[0]:
             subtract(traces, starts[spike], units[spike], library, fitted[spike], tilts[spike])

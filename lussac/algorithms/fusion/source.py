@@ -22,7 +22,7 @@ class Source:
     ----------
     read
         Gives traces (samples, channels) float32 from a first to a last position (excluded); zeros outside of the segments.
-        The array is the caller's to change.
+        The array is the caller's to change; all is fastest where the samples of a channel lie side by side (Fortran order).
     segments
         First and last position (excluded) of every segment on the timeline, in order.
     channels

@@ -53,21 +53,22 @@ def subset(spikes: Ints, limit: int) -> Ints:
 def _add_snippets(
     traces: Floats, first: int, samples: Ints, units: Ints, half: Ints, before: int, sums: Floats, counts: Ints
 ) -> None:
-    length = sums.shape[2]
+    """Add the windows of spikes to sums (units, 2, channels, samples)."""
+    length = sums.shape[3]
     for spike in range(len(samples)):
         start = samples[spike] - before - first
-        target = sums[units[spike], half[spike]]
         counts[units[spike], half[spike]] += 1
-        for sample in range(length):
-            for channel in range(traces.shape[1]):
-                target[sample, channel] += traces[start + sample, channel]
+        for channel in range(traces.shape[1]):
+            row, target = traces[start : start + length, channel], sums[units[spike], half[spike], channel]
+            for sample in range(length):
+                target[sample] += row[sample]
 
 
 def dense_means(
     source: Source, chunks: Sequence[Chunk], trains: Flat, halves: Ints, before: int, after: int
 ) -> tuple[Floats, Ints]:
     """Mean waveforms on all channels: (units, 2, before + after, channels), and the number of spikes of each half."""
-    sums = np.zeros((len(trains), 2, before + after, source.channels), np.float32)
+    sums = np.zeros((len(trains), 2, source.channels, before + after), np.float32)
     counts = np.zeros((len(trains), 2), np.int64)
 
     def read(chunk: Chunk) -> tuple[InTime, int, Floats | None]:
@@ -78,7 +79,7 @@ def dense_means(
         if traces is not None:
             _add_snippets(traces, first, near.samples, near.units, halves[near.index], before, sums, counts)
     sums /= np.maximum(counts, 1)[:, :, None, None]
-    return sums, counts
+    return np.swapaxes(sums, 2, 3), counts
 
 
 def measure(
@@ -170,26 +171,55 @@ def crop(dense: Floats, counts: Ints, before: int, after: int, max_shift: int, k
 
 
 @numba.njit(cache=True, nogil=True)
-def _inner(a: Floats, a_channels: Ints, b: Floats, b_channels: Ints, lag: int) -> float:
-    """Inner product of a(t) and b(t + lag) on the channels that both have."""
-    total = 0.0
-    low, high = max(0, -lag), min(a.shape[0], a.shape[0] - lag)
-    for i in range(len(a_channels)):
-        for j in range(len(b_channels)):
-            if a_channels[i] == b_channels[j]:
-                for sample in range(low, high):
-                    total += a[sample, i] * b[sample + lag, j]
-    return total
+def _energies(waveforms: Floats) -> Floats:
+    """Squared norm of every waveform (units, samples, channels)."""
+    energies = np.empty(len(waveforms), np.float32)
+    for unit in range(len(waveforms)):
+        energies[unit] = (waveforms[unit] ** 2).sum()
+    return energies
 
 
 @numba.njit(cache=True, nogil=True)
-def _best_lag(a: Floats, a_channels: Ints, b: Floats, b_channels: Ints, max_lag: int) -> tuple[float, int]:
-    """Largest cosine of two waveforms over lags, and what to add to positions of the first so that they lie where b's would."""
-    norm = max(np.sqrt((a**2).sum() * (b**2).sum()), 1e-9)
-    best, at = 0.0, 0
-    for step in range(2 * max_lag + 1):
+def _by_channel(waveforms: Floats, margin: int) -> Floats:
+    """Waveforms as (units, channels, samples), with so many zeros before and after."""
+    units, samples, channels = waveforms.shape
+    wide = np.zeros((units, channels, samples + 2 * margin), np.float32)
+    for unit in range(units):
+        for channel in range(channels):
+            wide[unit, channel, margin : margin + samples] = waveforms[unit, :, channel]
+    return wide
+
+
+@numba.njit(cache=True, nogil=True)
+def _best_lag(
+    a: Floats, a_channels: Ints, a_energy: float, b: Floats, b_channels: Ints, b_energy: float, totals: NDArray[np.float64]
+) -> tuple[float, int]:
+    """Largest cosine of two waveforms over lags, and what to add to positions of the first so that they lie where b's would.
+
+    Parameters
+    ----------
+    a
+        (samples, channels).
+    b
+        (channels, samples), with the largest lag more samples at both ends.
+    totals
+        (lags,), room for the inner products of a(t) and b(t + lag) on the channels that both have. All lags are added up at
+        once: vector units do that.
+    """
+    norm = max(np.sqrt(a_energy * b_energy), 1e-9)
+    totals[:] = 0
+    for i in range(len(a_channels)):
+        for j in range(len(b_channels)):
+            if a_channels[i] == b_channels[j]:
+                row = b[j]
+                for sample in range(len(a)):
+                    value, under = a[sample, i], row[sample : sample + len(totals)]
+                    for lag in range(len(totals)):
+                        totals[lag] += value * under[lag]
+    best, at, middle = 0.0, 0, len(totals) // 2
+    for step in range(len(totals)):
         lag = (step + 1) // 2 * (1 if step % 2 else -1)
-        cosine = _inner(a, a_channels, b, b_channels, lag) / norm
+        cosine = totals[middle + lag] / norm
         if cosine > best:
             best, at = cosine, -lag
     return best, at
@@ -213,10 +243,14 @@ def similarities(means: Floats, channels: Ints, other_means: Floats, other_chann
     """
     cosines = np.zeros((len(means), len(other_means)), np.float32)
     lags = np.zeros((len(means), len(other_means)), np.int64)
+    totals, wide = np.empty(2 * max_lag + 1), _by_channel(other_means, max_lag)
+    energies, others = _energies(means), _energies(other_means)
     for u in range(len(means)):
         for v in range(len(other_means)):
             if _near(channels[u], other_channels[v]):
-                cosines[u, v], lags[u, v] = _best_lag(means[u], channels[u], other_means[v], other_channels[v], max_lag)
+                cosines[u, v], lags[u, v] = _best_lag(
+                    means[u], channels[u], energies[u], wide[v], other_channels[v], others[v], totals
+                )
     return cosines, lags
 
 
@@ -244,11 +278,20 @@ def similarities_in_time(
     """
     cosines = np.zeros((len(channels), len(means)), np.float32)
     lags = np.zeros((len(channels), len(means)), np.int64)
+    totals, wide, others = np.empty(2 * max_lag + 1), _by_channel(means, max_lag), _energies(means)
+    then = np.empty((1, *templates.shape[2:]), np.float32)
+    own, flat = np.empty((len(templates), then.size), np.float32), then.reshape(-1)
     for u in range(len(channels)):
+        for block in range(len(templates)):
+            own[block] = np.ascontiguousarray(templates[block, u]).reshape(-1)
         for v in range(len(means)):
             if _near(channels[u], other_channels[v]):
-                then = np.zeros_like(templates[0, u])
+                flat[:] = 0
                 for block in range(len(templates)):
-                    then += shares[block, v] * templates[block, u]
-                cosines[u, v], lags[u, v] = _best_lag(then, channels[u], means[v], other_channels[v], max_lag)
+                    share = shares[block, v]
+                    for place in range(len(flat)):
+                        flat[place] += share * own[block, place]
+                cosines[u, v], lags[u, v] = _best_lag(
+                    then[0], channels[u], _energies(then)[0], wide[v], other_channels[v], others[v], totals
+                )
     return cosines, lags

@@ -52,7 +52,7 @@ def source_of(traces: NDArray[np.float32]) -> Source:
     traces.flags.writeable = False
 
     def read(start: int, stop: int) -> NDArray[np.float32]:
-        out = np.zeros((stop - start, traces.shape[1]), np.float32)
+        out = np.zeros((stop - start, traces.shape[1]), np.float32, order="F")
         low, high = max(start, 0), min(stop, len(traces))
         out[low - start : high - start] = traces[low:high]
         return out

@@ -18,7 +18,7 @@ from lussac.algorithms.fusion.learning import (
     spreads,
 )
 from lussac.algorithms.fusion.matching import Found, Model, Sums, match
-from lussac.algorithms.fusion.pursuit import disentangle, drop_strangers, explain, reconsider, take_greedily, uncover
+from lussac.algorithms.fusion.pursuit import disentangle, drop_strangers, explain, reconsider, stir, take_greedily, uncover
 from lussac.algorithms.fusion.residuals import leftovers, mean_residuals, projections, remove, residuals
 from lussac.algorithms.fusion.source import cut
 from lussac.algorithms.fusion.trains import Flat
@@ -284,6 +284,51 @@ def test_the_residual_is_the_traces_less_the_spikes_taken(world, places, seed):
     explain(traces, tried, library, RULES)
     remove(expected, tried.starts + tried.shifts, tried.units, tried.amplitudes, tried.tilts, library)
     assert traces == pytest.approx(expected, abs=1e-2)
+
+
+@few
+@given(st.integers(0, 99))
+def test_how_traces_lie_in_memory_changes_nothing(seed):
+    rng = np.random.default_rng(seed)
+    templates = 2 * rng.standard_normal((3, 20, 7)).astype(np.float32)
+    traces = rng.standard_normal((200, 7)).astype(np.float32)
+    starts, units = np.sort(rng.integers(5, 170, 12)), rng.integers(0, 3, 12)
+    for start, unit in zip(starts[::2], units[::2], strict=True):
+        traces[start : start + 20] += templates[unit]
+    tried, again = (Proposals.at(starts, units) for _ in range(2))
+    turned = np.array(traces, order="F")
+    explain(traces, tried, model_of(templates).library(0), RULES)
+    explain(turned, again, model_of(templates).library(0), RULES)
+    assert np.array_equal(traces, turned)
+    assert all(np.array_equal(one, other) for one, other in zip(tried, again, strict=True))
+
+
+def test_only_what_is_near_a_change_is_looked_at_again(world):
+    library = model_of(world.waveforms).library(0)
+    starts, units = np.array([20, 24, 50, 58, 90]), np.array([0, 1, 0, 2, 0])
+    tried = Proposals.at(starts, units)
+    tried.amplitudes[:] = 1
+    before = tried.amplitudes.copy(), tried.tilts.copy(), tried.shifts.copy()
+
+    def stirred():
+        stir(*before, tried, library)
+        return tried.stirred.tolist()
+
+    assert not any(stirred())
+    tried.amplitudes[0] += 1e-3
+    assert not any(stirred())
+    tried.shifts[0] = 1
+    assert stirred() == [True, True, False, False, False]
+    tried.shifts[0], tried.amplitudes[3] = 0, 0
+    assert stirred() == [False, False, True, True, False]
+    tried.amplitudes[3], tried.tilts[4] = 1, 0.5
+    assert stirred() == [False, False, False, False, True]
+    traces = np.zeros((120, 4), np.float32)
+    tried.amplitudes[:4], tried.stirred[:] = 0, False
+    traces[50:70] += world.waveforms[0]
+    for look in (take_greedily, uncover, reconsider, disentangle):
+        look(traces, tried, library, RULES)
+    assert tried.amplitudes.tolist() == [0, 0, 0, 0, 1]
 
 
 def test_spikes_beyond_the_traces_stay(world):
