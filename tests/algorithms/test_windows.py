@@ -58,3 +58,13 @@ def test_windows_are_gathered_on_channels_of_each_spike(plain, case):
         for place, channel in enumerate(channels[spike]):
             expected = scaled[start : start + width, channel] if channel >= 0 else np.zeros(width)
             np.testing.assert_allclose(found[spike, :, place], expected, rtol=1e-6)
+
+
+@COMPILED_AND_PLAIN
+@pytest.mark.parametrize("length", [1, windows.TURNED_AT_ONCE, 3 * windows.TURNED_AT_ONCE + 5])
+def test_traces_are_scaled_and_turned_round(plain, length):
+    traces = np.random.default_rng(length).integers(-999, 999, (length, 5)).astype(np.int16)
+    scale = np.array([1.0, 0.1, -2.0, 0.0, 0.195], np.float32)
+    scaled = np.full((length, 5), np.nan, np.float32, order="F")
+    kernel(windows.scale_into, plain)(scaled, traces, scale)
+    assert np.array_equal(scaled, traces * scale)

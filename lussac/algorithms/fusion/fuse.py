@@ -23,7 +23,10 @@ Ints = NDArray[np.int64]
 
 
 def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, settings: Settings) -> State:
-    """Refine the chosen candidates, then split and join units until nothing changes."""
+    """Refine the chosen candidates, then split and join units until there are as many as before.
+
+    Either nothing changed then, or what was split was joined again: another round would do the same.
+    """
 
     def refined(model: Model, trains: Flat) -> State:
         return refine(source, chunks, candidates, model, trains, settings)
@@ -37,20 +40,19 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
     state = refined(model, trains)
     window, max_lag = source.samples(settings.coincidence), source.samples(MAX_LAG_MS)
     for _ in range(settings.rounds):
+        size = len(state.model)
         parts = members(candidates, state.used, state.trains(), window, max_lag, settings)
         model, trains = split(
             source, chunks, state, candidates.trains, parts, window, one=settings.one, two=settings.two, least=settings.part,
             most_hidden=settings.hidden, most_beside=settings.beside, reach=source.samples(settings.overlap),
         )  # fmt: skip
-        grown = len(model) > len(state.used)
-        if grown:
+        if len(model) > len(state.used):
             del state
             state = refined(model, trains)
-        size = len(state.model)
         model, trains = cleaned(source, chunks, candidates, state, settings)
         del state
         state = refined(model, trains)
-        if not grown and len(model) == size:
+        if len(model) == size:
             break
     return unshadowed(source, state, settings)
 

@@ -32,7 +32,7 @@ ODD = 2.5
 """Standard deviations by which a spike is larger than its unit's from which on other spikes may be hidden in it."""
 STRANGE = 2.0
 """Energy left at a spike, over that explained, from which on it is not the unit's."""
-LITTLE = 0.25
+LITTLE = 0.1
 """Energy by which a spike may change before what is near is looked at again: noise has 1 along any waveform."""
 TOGETHER = 4
 """Spikes at one place that are found anew all at once."""
