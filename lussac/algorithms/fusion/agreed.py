@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.candidates import Candidates
+from lussac.algorithms.fusion.splits import has_near
+from lussac.algorithms.fusion.support import Support
 from lussac.algorithms.fusion.trains import Flat, agreements, coincidences
 from lussac.algorithms.spiketrains import consensus, frozen
 
@@ -16,6 +18,10 @@ Floats = NDArray[np.float64]
 AGREES = 0.5
 COVERED = 0.2
 """Share of a candidate's spikes beyond chance that one unit has, from which on it may be part of that unit or hold it."""
+
+
+QUIET, SEVERAL = 5.0, 3
+"""Norm of a waveform below which more than one spike in fifteen is too small to show, and analyses that are believed then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,27 @@ def agreed(found: Flat, candidates: Candidates, window: int, duration: int, leas
             free[members] = False
             free &= agreements(Flat.of([train]), trains, window)[0] < AGREES
     return groups
+
+
+def completed(found: Flat, norms: Floats, supported: Sequence[Sequence[Support]], candidates: Candidates, window: int) -> Flat:
+    """Give quiet units the spikes that most of the analyses have which have the unit: many of them are too small to show.
+
+    Parameters
+    ----------
+    found, norms
+        Spikes of the units, and the norms of their waveforms in standard deviations of the noise.
+    supported
+        What each analysis has of each unit.
+    candidates, window
+        As for `agreed`.
+    """
+    trains = [found[unit] for unit in range(len(found))]
+    for unit in np.flatnonzero(norms < QUIET).tolist():
+        parts = [one.parts[0] for one in supported[unit] if one.agreement >= AGREES and len(one.parts) == 1]
+        if len(parts) >= SEVERAL:
+            train = consensus([frozen(candidates.trains[part]) for part in parts], window, -(-len(parts) // 2))
+            trains[unit] = np.sort(np.concatenate([trains[unit], train[~has_near(train, trains[unit], window)]]))
+    return Flat.of(trains)
 
 
 def stood_for(found: Flat, candidates: Flat, window: int, duration: int) -> NDArray[np.bool_]:

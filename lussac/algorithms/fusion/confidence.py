@@ -94,7 +94,12 @@ class Evidence:
 
 
 def gather(
-    source: Source, chunks: Sequence[Chunk], state: State, supported: Sequence[Sequence[Support]], settings: Settings
+    source: Source,
+    chunks: Sequence[Chunk],
+    state: State,
+    trains: Flat,
+    supported: Sequence[Sequence[Support]],
+    settings: Settings,
 ) -> Evidence:
     """Measure what speaks for each unit.
 
@@ -103,16 +108,17 @@ def gather(
     source, chunks
         The recording.
     state
-        Units, spikes and what is left at them.
+        Units, the spikes that the recording shows, and what is left at them.
+    trains
+        All spikes of the units.
     supported
         What each analysis has of each unit, best first.
     settings
         Numbers of the method.
     """
-    trains, found, owned, halves = state.trains(), state.found, state.owned(), state.halves
+    found, owned, halves = state.found, state.owned(), state.halves
     looked_at = np.sort(np.concatenate([subset(own, LOOKED_AT) for own in owned]))
-    energies = np.maximum((halves[:, 0] * halves[:, 1]).sum(axis=(1, 2)), 1.0).astype(np.float64)
-    norms = np.sqrt(energies) / state.noise
+    norms = state.norms
     past, burst = source.samples(PAST_MS), source.samples(BURST_MS)
     spreads = np.array([spread_of_like(found.samples[own], found.amplitudes[own], past) for own in owned])
     silent = np.array([absence(source.recorded(found.samples[own]), source.total, burst) for own in owned])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.fusion.agreed import AGREES, agreed, as_given
+from lussac.algorithms.fusion.agreed import AGREES, agreed, as_given, completed
 from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates, prepare
 from lussac.algorithms.fusion.confidence import Evidence, confidence, gather, gather_of_spikes
 from lussac.algorithms.fusion.joins import join, joined
@@ -132,10 +132,11 @@ def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settin
         return nothing(len(trains))
     candidates = prepare(source, chunks, [trains[i] for i in usable], [analyses[i] for i in usable], settings)
     state = settle(source, chunks, candidates, settings)
-    found = state.trains()
     window = source.samples(settings.coincidence)
+    backed = supported_by(source, state.trains(), candidates, settings)
+    found = completed(state.trains(), state.norms, backed, candidates, window)
     supported = supported_by(source, found, candidates, settings)
-    evidence = gather(source, chunks, state, supported, settings)
+    evidence = gather(source, chunks, state, found, supported, settings)
     groups = agreed(found, candidates, window, source.total, settings.min_spikes)
     if groups:
         more = Flat.of([group.train for group in groups])

@@ -58,6 +58,12 @@ class State:
         """Number of spikes of every unit."""
         return np.bincount(self.found.units, minlength=len(self.model))
 
+    @property
+    def norms(self) -> NDArray[np.float64]:
+        """Norm of the mean waveform of every unit in standard deviations of the noise along it; noise does not add to it."""
+        energies = np.maximum((self.halves[:, 0] * self.halves[:, 1]).sum(axis=(1, 2)), 1.0)
+        return np.asarray(np.sqrt(energies.astype(np.float64)) / self.noise)
+
     def keep(self, units: Ints) -> "State":
         """Return the state with these units only, in order; the spikes of the others are gone."""
         if len(units) == len(self.model):

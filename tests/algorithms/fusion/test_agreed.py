@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lussac.algorithms.fusion.agreed import agreed, as_given
+from lussac.algorithms.fusion.agreed import agreed, as_given, completed
 from lussac.algorithms.fusion.candidates import prepare
 from lussac.algorithms.fusion.fuse import fuse
+from lussac.algorithms.fusion.support import Support
 from lussac.algorithms.fusion.trains import Flat
 
 from .conftest import spread_trains
@@ -72,6 +73,18 @@ def test_spikes_lie_where_the_analyses_have_them(quiet):
     given_ = as_given(moved)
     assert given_.trains[0].tolist() == own.tolist()
     assert given_.trains[1].tolist() == (own + 1).tolist()
+
+
+def test_a_quiet_unit_gets_the_spikes_that_three_analyses_have_and_others_get_none(quiet):
+    own = quiet.trains[2]
+    candidates = candidates_of(quiet, [own, own, own, own[::2]], [0, 1, 2, 3])
+    most, few_backing = ([Support((part,), 0.6) for part in parts] for parts in ([0, 1, 2], [0, 1]))
+    units = Flat.of([candidates.trains[0][::2]] * 3)
+    after = completed(units, np.array([4.0, 9.0, 4.0]), [most, most, few_backing], candidates, WINDOW)
+    assert after[0].tolist() == candidates.trains[0].tolist()
+    assert [after[unit].tolist() for unit in (1, 2)] == [units[unit].tolist() for unit in (1, 2)]
+    turns = [Support((0, 3), 0.9), *most[1:]]
+    assert completed(units, np.full(3, 4.0), [turns] * 3, candidates, WINDOW)[0].tolist() == units[0].tolist()
 
 
 def test_fusion_gives_what_only_agreement_shows_with_members_and_a_confidence(quiet):

@@ -382,7 +382,7 @@ def test_spikes_in_common_are_those_of_brute_force(world):
             assert found[unit, other] / union == pytest.approx(agreement(trains[unit], candidates.trains[other]), abs=0.02)
     supported = supports(trains, candidates, found, 0.5, 5_000, world.source.total)
     assert [row[0].parts for row in supported] == [(0,), (1,), (2,)]
-    evidence = gather(world.source, world.chunks, state, supported, world.settings)
+    evidence = gather(world.source, world.chunks, state, trains, supported, world.settings)
     assert (evidence.agreement > 0.9).all()
     assert (evidence.second_agreement < 0.5).all()
     assert (evidence.snr > 5).all()
@@ -429,7 +429,8 @@ def test_parts_of_a_neuron_that_take_turns_support_it_together_but_two_neurons_d
     assert {one.parts for one in supported[0]} == {(1, 0), (2,), (4,)}
     assert all(one.agreement == pytest.approx(1, abs=0.02) for one in supported[0])
     assert all(one.agreement < 0.7 for one in supported[1])
-    alone = gather(world.source, world.chunks, replace_trains(world, whole), [[Support((0,), 0.7)]], world.settings)
+    state = replace_trains(world, whole)
+    alone = gather(world.source, world.chunks, state, state.trains(), [[Support((0,), 0.7)]], world.settings)
     assert alone.second_agreement.tolist() == [0]
 
 
