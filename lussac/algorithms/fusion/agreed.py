@@ -91,13 +91,13 @@ def completed(found: Flat, norms: Floats, supported: Sequence[Sequence[Support]]
     candidates, window
         As for `agreed`.
     """
-    trains = [found[unit] for unit in range(len(found))]
+    more: dict[int, Ints] = {}
     for unit in np.flatnonzero(norms < QUIET).tolist():
         parts = [one.parts[0] for one in supported[unit] if one.agreement >= AGREES and len(one.parts) == 1]
         if len(parts) >= SEVERAL:
             train = consensus([frozen(candidates.trains[part]) for part in parts], window, -(-len(parts) // 2))
-            trains[unit] = np.sort(np.concatenate([trains[unit], train[~has_near(train, trains[unit], window)]]))
-    return Flat.of(trains)
+            more[unit] = np.sort(np.concatenate([found[unit], train[~has_near(train, found[unit], window)]]))
+    return Flat.of([more.get(unit, found[unit]) for unit in range(len(found))]) if more else found
 
 
 def stood_for(found: Flat, candidates: Flat, window: int, duration: int) -> NDArray[np.bool_]:
@@ -105,7 +105,7 @@ def stood_for(found: Flat, candidates: Flat, window: int, duration: int) -> NDAr
     common = coincidences(found, candidates, window)
     chance = np.outer(found.counts, candidates.counts) * ((2 * window + 1) / max(duration, 1))
     covered = (common - chance) / np.maximum(candidates.counts, 1)
-    same = agreements(found, candidates, window)
+    same = common / np.maximum(found.counts[:, None] + candidates.counts[None] - common, 1)
     return np.asarray((covered.max(axis=0, initial=0.0) >= COVERED) | (same.max(axis=0, initial=0.0) >= AGREES))
 
 

@@ -133,9 +133,7 @@ def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settin
     candidates = prepare(source, chunks, [trains[i] for i in usable], [analyses[i] for i in usable], settings)
     state = settle(source, chunks, candidates, settings)
     window = source.samples(settings.coincidence)
-    backed = supported_by(source, state.trains(), candidates, settings)
-    found = completed(state.trains(), state.norms, backed, candidates, window)
-    supported = supported_by(source, found, candidates, settings)
+    found, supported = completed_by(source, state.trains(), state.norms, candidates, settings)
     evidence = gather(source, chunks, state, found, supported, settings)
     groups = agreed(found, candidates, window, source.total, settings.min_spikes)
     if groups:
@@ -150,6 +148,15 @@ def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settin
     shifts[usable] = candidates.shifts
     all_trains = (*(found[unit] for unit in range(len(found))), *(group.train for group in groups))
     return Fused(all_trains, evidence, confidence(evidence), tuple(own), shifts)
+
+
+def completed_by(
+    source: Source, trains: Flat, norms: NDArray[np.float64], candidates: Candidates, settings: Settings
+) -> tuple[Flat, list[list[Support]]]:
+    """Return the units with the spikes that quiet ones get of the analyses, and what each analysis has of them then."""
+    supported = supported_by(source, trains, candidates, settings)
+    full = completed(trains, norms, supported, candidates, source.samples(settings.coincidence))
+    return full, supported if full is trains else supported_by(source, full, candidates, settings)
 
 
 def supported_by(source: Source, trains: Flat, candidates: Candidates, settings: Settings) -> list[list[Support]]:

@@ -43,10 +43,10 @@ def sums_of_two(templates: Floats, channels: Ints, counts: Ints, parts: Ints, re
     most
         Share of a waveform's energy that may be left when both parts are subtracted, apart from its noise.
     """
-    found = []
+    found, energies = [], energies_of(templates)
     for unit in range(len(templates)):
         others = parts[(counts[parts] > counts[unit]) & (parts != unit)]
-        rest, (a, b), (lag_a, lag_b) = _left_of(unit, templates, channels, counts, others, reach)
+        rest, (a, b), (lag_a, lag_b) = _left_of(unit, templates, channels, energies, counts, others, reach)
         if b >= 0 and rest < most:
             found.append(Sum(unit, (a, b), (lag_a, lag_b)))
     return found
@@ -57,19 +57,24 @@ def left_by_two(templates: Floats, channels: Ints, counts: Ints, reach: int) -> 
 
     Parameters as for `sums_of_two`. 1 where no two others explain any of it.
     """
-    out = np.ones(len(templates))
+    out, energies = np.ones(len(templates)), energies_of(templates)
     for unit in range(len(templates)):
-        rest, (_, b), _ = _left_of(unit, templates, channels, counts, np.flatnonzero(counts > counts[unit]), reach)
+        others = np.flatnonzero(counts > counts[unit])
+        rest, (_, b), _ = _left_of(unit, templates, channels, energies, counts, others, reach)
         if b >= 0:
             out[unit] = max(rest, 0.0)
     return out
 
 
+def energies_of(templates: Floats) -> Floats:
+    """Return the squared norm of every template."""
+    return np.asarray(np.maximum((templates**2).sum(axis=(1, 2)), 1e-3), dtype=np.float32)
+
+
 def _left_of(
-    unit: int, templates: Floats, channels: Ints, counts: Ints, others: Ints, reach: int
+    unit: int, templates: Floats, channels: Ints, energies: Floats, counts: Ints, others: Ints, reach: int
 ) -> tuple[float, tuple[int, int], tuple[int, int]]:
     """Subtract the two others that explain a unit best: share of its energy left apart from noise, both units, and both lags."""
-    energies: Floats = np.maximum((templates**2).sum(axis=(1, 2)), 1e-3).astype(np.float32)
     length = templates.shape[1]
     wide = np.zeros((length + 2 * reach, int(channels.max(initial=-1)) + 1), np.float32)
     wide[reach : reach + length, channels[unit]] = templates[unit]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lussac.algorithms.fusion.agreed import agreed, as_given, completed
 from lussac.algorithms.fusion.candidates import prepare
-from lussac.algorithms.fusion.fuse import fuse
+from lussac.algorithms.fusion.fuse import completed_by, fuse
 from lussac.algorithms.fusion.support import Support
 from lussac.algorithms.fusion.trains import Flat
 
@@ -85,6 +85,18 @@ def test_a_quiet_unit_gets_the_spikes_that_three_analyses_have_and_others_get_no
     assert [after[unit].tolist() for unit in (1, 2)] == [units[unit].tolist() for unit in (1, 2)]
     turns = [Support((0, 3), 0.9), *most[1:]]
     assert completed(units, np.full(3, 4.0), [turns] * 3, candidates, WINDOW)[0].tolist() == units[0].tolist()
+
+
+def test_what_analyses_have_of_a_unit_is_counted_after_it_got_their_spikes(quiet):
+    own = quiet.trains[2]
+    candidates = candidates_of(quiet, [own, own, own], [0, 1, 2])
+    half = Flat.of([candidates.trains[0][: len(own) * 2 // 3]])
+    quieter, supported = completed_by(quiet.source, half, np.array([4.0]), candidates, quiet.settings)
+    assert quieter[0].tolist() == candidates.trains[0].tolist()
+    assert supported[0][0].agreement == 1
+    louder, supported = completed_by(quiet.source, half, np.array([9.0]), candidates, quiet.settings)
+    assert louder is half
+    assert supported[0][0].agreement < 0.8
 
 
 def test_fusion_gives_what_only_agreement_shows_with_members_and_a_confidence(quiet):
