@@ -140,12 +140,10 @@ def contrasts_of(
     contrasts = []
     for (u, v), means, gaps in zip(pairs, local.means, local.gaps, strict=True):
         own, lag = (channels[u], channels[v]), int(lags[u, v])
-        far, size, values = difference(halves[u], halves[v], own, lag, source.channels)
-        near, near_size, _ = difference(means[0, 0], means[1, 0], own, lag, source.channels)
+        far, size, values = difference(halves[u], halves[v], own, lag)
+        near, near_size, _ = difference(means[0, 0], means[1, 0], own, lag)
         far = float(np.sqrt(max(far**2 - chance(total[u], total[v], values), 0.0)))
-        change = max(pace(means[side], channels[unit], gaps[side], source.channels) for side, unit in enumerate((u, v))) * float(
-            gaps[:, 0].sum()
-        )
+        change = max(pace(means[side], channels[unit], gaps[side]) for side, unit in enumerate((u, v))) * float(gaps[:, 0].sum())
         norm = min(float(np.linalg.norm(mean[u])), float(np.linalg.norm(mean[v])))
         together = together_at_most(trains[u], trains[v], turn, duration)
         contrasts.append(
@@ -164,9 +162,9 @@ def contrasts_of(
     return contrasts
 
 
-def pace(rings: Floats, channels: Ints, gaps: NDArray[np.float64], width: int) -> float:
+def pace(rings: Floats, channels: Ints, gaps: NDArray[np.float64]) -> float:
     """Distance that a unit goes in a sample of time: from its spikes nearest to another unit to those that come next."""
-    apart, _, _ = difference(rings[0], rings[1], (channels, channels), 0, width)
+    apart, _, _ = difference(rings[0], rings[1], (channels, channels), 0)
     return apart / max(float(gaps[1] - gaps[0]), 1.0)
 
 
@@ -184,7 +182,7 @@ def chance(weights: Floats, others: Floats, values: int) -> float:
     return float(np.sqrt(values * spreads.prod()))
 
 
-def difference(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int, width: int) -> tuple[float, float, int]:
+def difference(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int) -> tuple[float, float, int]:
     """Distance of two mean waveforms (2 halves, samples, channels), logarithm of the ratio of their amplitudes, values compared.
 
     Parameters
@@ -193,11 +191,10 @@ def difference(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int, widt
         Waveforms on the channels of each.
     lag
         What to add to positions of the first so that they lie where the second's would.
-    width
-        Number of channels of the recording.
     """
-    both = np.intersect1d(channels[0][holds_signal(a)], channels[1][holds_signal(b)])
-    wide_a, wide_b = (on_all(halves, own, width)[:, :, both] for halves, own in zip((a, b), channels, strict=True))
+    in_a, in_b = np.flatnonzero(holds_signal(a)), np.flatnonzero(holds_signal(b))
+    _, first, second = np.intersect1d(channels[0][in_a], channels[1][in_b], assume_unique=True, return_indices=True)
+    wide_a, wide_b = a[:, :, in_a[first]], b[:, :, in_b[second]]
     reach, length = abs(lag), a.shape[1]
     wide_a = wide_a[:, reach : length - reach]
     wide_b = wide_b[:, reach - lag : length - reach - lag]

@@ -133,7 +133,8 @@ def mean_waveforms(
     shares = np.zeros((len(model.templates), size, 2), np.float32)
     np.add.at(shares, (blocks, groups, halves), found.fitted[spikes] / np.maximum(counts[groups, halves], 1))
     for block, share in enumerate(shares):
-        means += share[:, :, None, None] * model.templates[block, owners][:, None]
+        active = np.flatnonzero(share.any(axis=1))  # few groups have spikes in every block
+        means[active] += share[active][:, :, None, None] * model.templates[block, owners[active]][:, None]
     return means
 
 
