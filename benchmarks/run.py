@@ -113,20 +113,29 @@ def write_params(case: Path, out: Path, names: Sequence[str], pipeline: Mapping[
     return file
 
 
+STARTER = """
+import json, resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    json.dump([used.ru_utime + used.ru_stime, used.ru_maxrss], file)
+sys.exit(code)
+"""
+
+
 def measure(command: Sequence[str], log: Path) -> dict[str, float]:
-    """Run a command; return its seconds, those of all its processors, and the largest memory of one process, in MB."""
+    """Run a command; return its seconds, those of all its processors, and the largest memory of one process, in MB.
+
+    A process of its own starts it, since Linux counts what the process that starts a program holds to that program's memory.
+    """
     start = time.perf_counter()
     with log.open("w") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+        starter = [sys.executable, "-c", STARTER, log.with_suffix(".used")]
+        process = subprocess.run([*starter, *command], check=False, stdout=stream, stderr=stream)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed, see {log}")
-    return {
-        "seconds": round(time.perf_counter() - start, 1),
-        "cpu": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_mb": round(usage.ru_maxrss / 1024),
-    }
+    seconds, (cpu, kilobytes) = time.perf_counter() - start, json.loads(log.with_suffix(".used").read_text())
+    return {"seconds": round(seconds, 1), "cpu": round(cpu, 1), "peak_mb": round(kilobytes / 1024)}
 
 
 def run_lussac(case: Path, out: Path, names: Sequence[str], pipeline: Mapping[str, object]) -> tuple[si.BaseSorting, dict]:

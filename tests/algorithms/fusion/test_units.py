@@ -319,8 +319,8 @@ def test_waveforms_are_compared_at_their_lag_and_in_size():
     wave = np.zeros((2, 20, 1), np.float32)
     wave[:, 8:12] = 10
     channels = np.array([0]), np.array([0])
-    assert difference(wave, np.roll(wave, -1, axis=1), channels, 1, 1)[:2] == (0, 0)
-    assert difference(wave, 2 * wave, channels, 0, 1) == (0, pytest.approx(-np.log(2)), wave[0].size)
+    assert difference(wave, np.roll(wave, -1, axis=1), channels, 1)[:2] == (0, 0)
+    assert difference(wave, 2 * wave, channels, 0) == (0, pytest.approx(-np.log(2)), wave[0].size)
 
 
 def test_spikes_nearest_in_time_are_compared_with_those_that_come_next():
