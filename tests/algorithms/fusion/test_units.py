@@ -359,8 +359,8 @@ def test_the_pace_of_a_unit_is_how_far_it_goes_in_time():
     wave = np.zeros((2, 2, 20, 1), np.float32)
     wave[..., 8:12, 0] = 10
     wave[1, :, 2] = 6
-    assert pace(wave, np.array([0]), np.array([10.0, 40.0]), 1) == pytest.approx(0.2, rel=0.05)
-    assert pace(wave, np.array([0]), np.array([10.0, 10.0]), 1) == pytest.approx(6, rel=0.05)
+    assert pace(wave, np.array([0]), np.array([10.0, 40.0])) == pytest.approx(0.2, rel=0.05)
+    assert pace(wave, np.array([0]), np.array([10.0, 10.0])) == pytest.approx(6, rel=0.05)
 
 
 def test_drifting_halves_keep_their_waveforms_when_joined(world):
