@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.candidates import Candidates
-from lussac.algorithms.fusion.splits import has_near
 from lussac.algorithms.fusion.support import Support
-from lussac.algorithms.fusion.trains import Flat, agreements, coincidences
+from lussac.algorithms.fusion.trains import Flat, agreements, coincidences, has_near
 from lussac.algorithms.spiketrains import consensus, frozen
 
 Ints = NDArray[np.int64]

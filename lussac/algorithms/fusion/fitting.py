@@ -64,6 +64,8 @@ class Proposals(NamedTuple):
         Twice the log-likelihood that the spike explains.
     stirred
         Whether anything near has changed since the proposal was looked at: otherwise it would fare as it did.
+    priors
+        What is added to the gain: twice the log of how likely the spike is beforehand, compared with a usual proposal.
     """
 
     starts: Ints
@@ -73,12 +75,15 @@ class Proposals(NamedTuple):
     shifts: Ints
     gains: Floats
     stirred: Bools
+    priors: Floats
 
     @classmethod
-    def at(cls, starts: Ints, units: Ints) -> "Proposals":
-        """Return proposals of which none is taken."""
+    def at(cls, starts: Ints, units: Ints, priors: Floats | None = None) -> "Proposals":
+        """Return proposals of which none is taken; without priors all are as likely."""
         amplitudes, tilts, gains = np.zeros((3, len(starts)), np.float32)
-        return cls(starts, units, amplitudes, tilts, np.zeros(len(starts), np.int64), gains, np.ones(len(starts), np.bool_))
+        shifts, stirred = np.zeros(len(starts), np.int64), np.ones(len(starts), np.bool_)
+        usual = np.zeros(len(starts), np.float32)
+        return cls(starts, units, amplitudes, tilts, shifts, gains, stirred, usual if priors is None else priors)
 
 
 class Rules(NamedTuple):
@@ -227,10 +232,18 @@ def best_shift(traces: Floats, start: int, unit: int, jitter: int, library: Libr
 
 
 @numba.njit(cache=True, nogil=True)
+def fit_from(
+    traces: Floats, index: int, proposals: Proposals, library: Library, rules: Rules, low: float
+) -> tuple[float, int, float]:
+    """Fit a proposal to the traces, with at least an amplitude: gain with prior, shift, amplitude."""
+    gain, shift, amplitude = best_shift(traces, proposals.starts[index], proposals.units[index], rules.jitter, library, low)
+    return gain + proposals.priors[index], shift, amplitude
+
+
+@numba.njit(cache=True, nogil=True)
 def fit(traces: Floats, index: int, proposals: Proposals, library: Library, rules: Rules) -> tuple[float, int, float]:
-    """Fit a proposal to the traces, within the limits of its unit's amplitude: gain, shift, amplitude."""
-    unit = proposals.units[index]
-    return best_shift(traces, proposals.starts[index], unit, rules.jitter, library, library.lows[unit])
+    """Fit a proposal to the traces, within the limits of its unit's amplitude: gain with prior, shift, amplitude."""
+    return fit_from(traces, index, proposals, library, rules, library.lows[proposals.units[index]])
 
 
 @numba.njit(cache=True, nogil=True)

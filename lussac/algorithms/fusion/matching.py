@@ -106,7 +106,9 @@ class Sums:
         return Sums(self.residuals[:, units], self.weights[:, units])
 
 
-def match(source: Source, chunks: Sequence[Chunk], proposals: Flat, model: Model, rules: Rules) -> tuple[Found, Sums]:
+def match(
+    source: Source, chunks: Sequence[Chunk], proposals: Flat, priors: Floats, model: Model, rules: Rules
+) -> tuple[Found, Sums]:
     """Find which proposed spikes the recording shows when all units compete for it.
 
     Each chunk is explained for itself, with margins in which the result is thrown away: nothing depends on the order of chunks.
@@ -115,8 +117,8 @@ def match(source: Source, chunks: Sequence[Chunk], proposals: Flat, model: Model
     ----------
     source, chunks
         The recording.
-    proposals
-        Positions of each unit's.
+    proposals, priors
+        Positions of each unit's, and for each what its prior adds to its gain.
     model
         What the units look like.
     rules
@@ -126,10 +128,11 @@ def match(source: Source, chunks: Sequence[Chunk], proposals: Flat, model: Model
     sums = Sums(np.zeros((blocks, size, 2, length, kept), np.float32), np.zeros((blocks, size, 2), np.float32))
     library = lru_cache(maxsize=2)(model.library)
     parts = []
-    for chunk, (traces, first, found) in zip(
-        chunks, source.in_order(lambda chunk: _explained(source, chunk, proposals, model, library(chunk.block), rules), chunks),
-        strict=True,
-    ):  # fmt: skip
+
+    def explained(chunk: Chunk) -> tuple[Floats, int, Found]:
+        return _explained(source, chunk, proposals, priors, model, library(chunk.block), rules)
+
+    for chunk, (traces, first, found) in zip(chunks, source.in_order(explained, chunks), strict=True):
         halves = (np.arange(len(found.samples)) + found.samples // 64) % 2
         windows, own = found.samples - first - model.before, (sums.residuals[chunk.block], sums.weights[chunk.block])
         collect(traces, windows, found.units, halves, found.fitted, library(chunk.block), *own, found.amplitudes)
@@ -138,7 +141,7 @@ def match(source: Source, chunks: Sequence[Chunk], proposals: Flat, model: Model
 
 
 def _explained(
-    source: Source, chunk: Chunk, proposals: Flat, model: Model, library: Library, rules: Rules
+    source: Source, chunk: Chunk, proposals: Flat, priors: Floats, model: Model, library: Library, rules: Rules
 ) -> tuple[Floats, int, Found]:
     """Return what is left of a chunk, where that starts, and the spikes; their amplitudes are still to be measured."""
     length = library.shapes.shape[2]
@@ -146,7 +149,7 @@ def _explained(
     near = proposals.between(chunk.start - margin, chunk.stop + margin)
     first = chunk.start - margin - length
     traces = source.read(first, chunk.stop + margin + length)
-    tried = Proposals.at(near.samples - first - model.before, near.units)
+    tried = Proposals.at(near.samples - first - model.before, near.units, priors[near.index])
     explain(traces, tried, library, rules)
     samples = tried.starts + tried.shifts + first + model.before
     taken = np.flatnonzero((tried.amplitudes > 0) & (samples >= chunk.start) & (samples < chunk.stop))

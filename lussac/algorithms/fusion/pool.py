@@ -1,14 +1,33 @@
 """Which spikes of which candidates are proposed to which unit."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.fusion.trains import Flat
+from lussac.algorithms.fusion.trains import Flat, has_near
 
 Ints = NDArray[np.int64]
+
+
+class Member(NamedTuple):
+    """A candidate that may hold spikes of a unit.
+
+    Parameters
+    ----------
+    candidate
+        Which.
+    lag
+        What to add to its positions so that they are the unit's.
+    shares
+        Whether it has spikes in common with the unit; otherwise it only looks like it.
+    """
+
+    candidate: int
+    lag: int
+    shares: bool
 
 
 @numba.njit(cache=True, nogil=True)
@@ -24,7 +43,7 @@ def thin(samples: Ints, gap: int) -> Ints:
     return out[:count]
 
 
-def propose(candidates: Flat, members: Sequence[Sequence[tuple[int, int]]], trains: Flat, gap: int) -> Flat:
+def propose(candidates: Flat, members: Sequence[Sequence[Member]], trains: Flat, gap: int) -> Flat:
     """Unite the trains of each unit's members with its own.
 
     Parameters
@@ -32,7 +51,7 @@ def propose(candidates: Flat, members: Sequence[Sequence[tuple[int, int]]], trai
     candidates
         Aligned trains.
     members
-        For every unit, the candidates that may hold its spikes, and what to add to their positions.
+        For every unit, the candidates that may hold its spikes.
     trains
         The units' own spikes so far, and others that may be.
     gap
@@ -40,6 +59,24 @@ def propose(candidates: Flat, members: Sequence[Sequence[tuple[int, int]]], trai
     """
 
     def united(unit: int) -> Ints:
-        return np.sort(np.concatenate([trains[unit], *(candidates[member] + lag for member, lag in members[unit])]))
+        return np.sort(np.concatenate([trains[unit], *(candidates[one.candidate] + one.lag for one in members[unit])]))
 
     return Flat.of([thin(united(unit), gap) for unit in range(len(trains))])
+
+
+def known(proposals: Flat, candidates: Flat, members: Sequence[Sequence[Member]], gap: int) -> NDArray[np.bool_]:
+    """Tell for every proposal whether a candidate that shares spikes with the unit has one there.
+
+    Parameters
+    ----------
+    proposals
+        What `propose` returned.
+    candidates, members, gap
+        As for `propose`.
+    """
+    out = np.zeros(len(proposals.samples), np.bool_)
+    for unit, own in enumerate(members):
+        sharing = [candidates[one.candidate] + one.lag for one in own if one.shares]
+        if sharing:
+            out[proposals.slice(unit)] = has_near(proposals[unit], np.sort(np.concatenate(sharing)), gap)
+    return out

@@ -13,6 +13,7 @@ from lussac.algorithms.fusion.fitting import (
     best_shift,
     energy_left,
     fit,
+    fit_from,
     put,
     put_back,
     refit,
@@ -137,7 +138,7 @@ def _best_near(
     for other in range(*_around(index, reach, starts)):
         if proposals.amplitudes[other] == 0 and units[other] != without and not _blocked(other, proposals, rules.dead):
             low = min(enough, library.lows[units[other]])
-            gain, shift, amplitude = best_shift(traces, starts[other], units[other], rules.jitter, library, low)
+            gain, shift, amplitude = fit_from(traces, other, proposals, library, rules, low)
             if gain > best:
                 best, chosen, chosen_shift, chosen_amplitude = gain, other, shift, amplitude
     return best, chosen, chosen_shift, chosen_amplitude

@@ -10,7 +10,7 @@ from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates
 from lussac.algorithms.fusion.fitting import Rules
 from lussac.algorithms.fusion.learning import amplitude_limits, noise_gain, overall_halves, relearn
 from lussac.algorithms.fusion.matching import Found, Model, match
-from lussac.algorithms.fusion.pool import propose
+from lussac.algorithms.fusion.pool import Member, known, propose
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.trains import Flat, by_label, coincidences
@@ -18,7 +18,6 @@ from lussac.algorithms.fusion.waveforms import similarities_in_time
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
-Members = list[list[tuple[int, int]]]
 
 JITTER_MS = 0.067
 POLISH = 2
@@ -97,15 +96,20 @@ def first_model(candidates: Candidates, blocks: int) -> Model:
     return Model(templates, candidates.channels[own], candidates.before, stiffness, low, high)
 
 
-def members(candidates: Candidates, model: Model, trains: Flat, window: int, max_lag: int, settings: Settings) -> Members:
-    """Return for every unit the candidates that may hold its spikes, and what to add to their positions."""
+def members(
+    candidates: Candidates, model: Model, trains: Flat, window: int, max_lag: int, settings: Settings
+) -> list[list[Member]]:
+    """Return for every unit the candidates that may hold its spikes."""
     cosines, lags = similarities_in_time(
         model.templates, model.channels, candidates.templates, candidates.channels, candidates.shares, max_lag
     )
     near = coincidences(trains, candidates.trains, window)
     fewer = np.minimum(trains.counts[:, None], candidates.trains.counts[None])
-    related = ((cosines >= settings.similar) & (near >= settings.shared * fewer) & (near > 0)) | (cosines >= settings.alike)
-    return [[(int(c), -int(lags[u, c])) for c in np.flatnonzero(related[u])] for u in range(len(trains))]
+    shares = (cosines >= settings.similar) & (near >= settings.shared * fewer) & (near > 0)
+    return [
+        [Member(int(c), -int(lags[u, c]), bool(shares[u, c])) for c in np.flatnonzero(shares[u] | (cosines[u] >= settings.alike))]
+        for u in range(len(trains))
+    ]
 
 
 def trains_of(samples: Ints, units: Ints, size: int) -> Flat:
@@ -138,7 +142,9 @@ def refine(
     window, jitter = source.samples(settings.coincidence), source.samples(JITTER_MS)
     own = members(candidates, model, trains, window, source.samples(MAX_LAG_MS), settings)
     proposals = propose(candidates.trains, own, trains, jitter + 1)
-    found, sums = match(source, chunks, proposals, model, Rules(settings.evidence, jitter, window, POLISH))
+    unknown = ~known(proposals, candidates.trains, own, jitter + 1)
+    priors = np.where(unknown, -settings.unknown, 0.0).astype(np.float32)
+    found, sums = match(source, chunks, proposals, priors, model, Rules(settings.evidence, jitter, window, POLISH))
     templates = relearn(model, sums)
     energies = np.maximum((templates**2).sum(axis=(2, 3)).mean(axis=0), 1e-3)
     noise = noise_gain(found, energies)

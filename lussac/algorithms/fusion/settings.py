@@ -44,6 +44,9 @@ class Settings:
         that fire together also fire alone.
     evidence
         Gain (twice the log-likelihood) that a proposed spike must bring: e^-5 is how unlikely it may be beforehand.
+    unknown
+        Gain that a proposed spike must bring beyond that where it comes from candidates that only look like the unit: of those
+        that share spikes with the unit none has it.
     one
         Distance of two mean waveforms, in standard deviations of the noise along it, below which nobody could tell spikes of
         one from spikes of the other: as single spikes, more than a fifth would be mistaken. On generated recordings it was mostly
@@ -103,6 +106,7 @@ class Settings:
     resolved: float = 0.3
     shadow: float = 0.8
     evidence: float = 10.0
+    unknown: float = 20.0
     one: float = 1.5
     one_resolved: float = 1.0
     agreed: int = 2

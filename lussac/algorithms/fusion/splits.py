@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.fitting import slope_of
 from lussac.algorithms.fusion.matching import Model
-from lussac.algorithms.fusion.refinement import Members, State
+from lussac.algorithms.fusion.pool import Member
+from lussac.algorithms.fusion.refinement import State
 from lussac.algorithms.fusion.residuals import mean_residuals, projections
 from lussac.algorithms.fusion.source import Chunk, Source
-from lussac.algorithms.fusion.trains import Flat, by_label
+from lussac.algorithms.fusion.trains import Flat, by_label, has_near
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -45,18 +46,6 @@ def separation(differences: Floats, template: Floats) -> float:
     return float((first * second).sum())
 
 
-@numba.njit(cache=True, nogil=True)
-def has_near(train: Ints, other: Ints, window: int) -> NDArray[np.bool_]:
-    """Tell which spikes of a sorted train have one of another within `window`."""
-    out = np.zeros(len(train), np.bool_)
-    first = 0
-    for spike in range(len(train)):
-        while first < len(other) and other[first] < train[spike] - window:
-            first += 1
-        out[spike] = first < len(other) and other[first] <= train[spike] + window
-    return out
-
-
 @dataclass(frozen=True, slots=True)
 class Test:
     """A unit, and which of its spikes some candidate has too."""
@@ -65,7 +54,7 @@ class Test:
     inside: NDArray[np.bool_]
 
 
-def tests_of(trains: Flat, candidates: Flat, parts: Members, window: int, least: float) -> list[Test]:
+def tests_of(trains: Flat, candidates: Flat, parts: Sequence[Sequence[Member]], window: int, least: float) -> list[Test]:
     """Return the parts of units that may be another neuron.
 
     Parameters
@@ -82,7 +71,7 @@ def tests_of(trains: Flat, candidates: Flat, parts: Members, window: int, least:
     tests = [
         Test(unit, has_near(trains[unit], candidates[candidate] + lag, window))
         for unit, own in enumerate(parts)
-        for candidate, lag in own
+        for candidate, lag, _ in own
     ]
     sizes = [(int(test.inside.sum()), len(test.inside)) for test in tests]
     return [t for t, (part, all_) in zip(tests, sizes, strict=True) if min(part, all_ - part) >= max(least * all_, SMALLEST_PART)]
@@ -93,7 +82,7 @@ def split(
     chunks: Sequence[Chunk],
     state: State,
     candidates: Flat,
-    parts: Members,
+    parts: Sequence[Sequence[Member]],
     window: int,
     *,
     one: float,

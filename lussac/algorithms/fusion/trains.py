@@ -155,3 +155,15 @@ def _count_near(
                 seen[unit] = spike
                 counts[units[spike], unit] += 1
             other += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def has_near(train: Ints, other: Ints, window: int) -> NDArray[np.bool_]:
+    """Tell which spikes of a sorted train have one of another within `window`."""
+    out = np.zeros(len(train), np.bool_)
+    first = 0
+    for spike in range(len(train)):
+        while first < len(other) and other[first] < train[spike] - window:
+            first += 1
+        out[spike] = first < len(other) and other[first] <= train[spike] + window
+    return out

@@ -5,12 +5,11 @@ from hypothesis import strategies as st
 
 from lussac.algorithms.fusion.candidates import backed
 from lussac.algorithms.fusion.evidence import best_rival
-from lussac.algorithms.fusion.pool import propose, thin
+from lussac.algorithms.fusion.pool import Member, known, propose, thin
 from lussac.algorithms.fusion.residuals import parities
 from lussac.algorithms.fusion.selection import choose
 from lussac.algorithms.fusion.source import Source, cut
-from lussac.algorithms.fusion.splits import has_near
-from lussac.algorithms.fusion.trains import AT_ONCE, Flat, by_label, coincidences, pair_counts
+from lussac.algorithms.fusion.trains import AT_ONCE, Flat, by_label, coincidences, has_near, pair_counts
 
 few = settings(max_examples=40, deadline=None)
 train = st.lists(st.integers(0, 200), max_size=15).map(lambda values: np.array(sorted(set(values)), np.int64))
@@ -96,8 +95,15 @@ def test_thinned_positions_stand_for_runs(samples, gap):
 def test_proposals_are_members_shifted_and_own_spikes():
     candidates = Flat.of([np.array([10, 50]), np.array([12, 90])])
     own = Flat.of([np.array([200]), np.array([], np.int64)])
-    proposals = propose(candidates, [[(0, 0), (1, -2)], []], own, 3)
+    proposals = propose(candidates, [[Member(0, 0, shares=True), Member(1, -2, shares=False)], []], own, 3)
     assert [proposals[unit].tolist() for unit in (0, 1)] == [[10, 50, 88, 200], []]
+
+
+def test_what_only_a_lookalike_has_is_not_known_of_a_unit():
+    candidates = Flat.of([np.array([10, 50]), np.array([12, 90]), np.array([10, 200])])
+    members = [[Member(0, 0, shares=True), Member(1, -2, shares=True), Member(2, 0, shares=False)], [Member(2, 0, shares=False)]]
+    proposals = Flat.of([np.array([10, 50, 88, 200, 300]), np.array([10])])
+    assert known(proposals, candidates, members, 3).tolist() == [True, True, True, False, False, False]
 
 
 @few

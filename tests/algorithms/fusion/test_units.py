@@ -13,6 +13,7 @@ from lussac.algorithms.fusion.joins import Contrast, chance, contrasts_of, diffe
 from lussac.algorithms.fusion.learning import at_least
 from lussac.algorithms.fusion.matching import Found
 from lussac.algorithms.fusion.meetings import active, gaps_to, rings
+from lussac.algorithms.fusion.pool import Member
 from lussac.algorithms.fusion.refinement import first_model, refine
 from lussac.algorithms.fusion.splits import across, distance, more_beside, separation, share_of_another, split
 from lussac.algorithms.fusion.support import Support, counts_in_common, supports
@@ -85,7 +86,7 @@ def refined(world, trains, analyses, chosen=None):
 def test_a_merged_unit_is_split_by_the_candidate_inside_it(world):
     merged = np.unique(np.concatenate(world.trains[:2]))
     candidates, state = refined(world, [merged, world.trains[0]], [0, 1], [0])
-    parts = [[(0, 0), (1, 0)]]
+    parts = [[Member(0, 0, shares=True), Member(1, 0, shares=True)]]
     model, trains = split(world.source, world.chunks, state, candidates.trains, parts, 4, **LIMITS)
     assert len(model) == len(trains) == 2
     assert max(agreement(trains[1], train) for train in world.trains[:2]) > 0.8
@@ -99,7 +100,7 @@ def test_a_unit_of_one_neuron_is_not_split(world, make):
     world = make(world.waveforms, trains)
     half = trains[2][rng.random(100) < 0.5]
     candidates, state = refined(world, [trains[2], half], [0, 1], [0])
-    for parts in ([[(0, 0), (1, 0)]], [[]]):
+    for parts in ([[Member(0, 0, shares=True), Member(1, 0, shares=True)]], [[]]):
         model, _ = split(world.source, world.chunks, state, candidates.trains, parts, 4, **LIMITS)
         assert len(model) == 1
 
@@ -111,7 +112,7 @@ def test_spikes_beside_which_another_unit_fires_unseen_are_not_split_off(world, 
     alone = np.setdiff1d(np.arange(200, 39_900, 400), first)
     world = make(world.waveforms, [first, np.sort(np.concatenate([beside + 3, alone]))])
     _, state = refined(world, [first, alone], [0, 1], [0, 1])
-    sizes, parts, inside = state.counts.tolist(), [[(0, 0)], []], Flat.of([beside])
+    sizes, parts, inside = state.counts.tolist(), [[Member(0, 0, shares=True)], []], Flat.of([beside])
     split_off, _ = split(world.source, world.chunks, state, inside, parts, 4, **{**LIMITS, "most_hidden": 1.0})
     kept, trains = split(world.source, world.chunks, state, inside, parts, 4, **LIMITS)
     assert len(split_off) == 3
@@ -136,7 +137,7 @@ def test_a_split_that_overlaps_explain_is_none(world):
     candidates, state = refined(world, [merged, world.trains[0], beside], [0, 1, 1], [0])
     twice = state.used.of(np.array([0, 0]))
     both = replace(state, found=with_train(state.found, beside), used=twice, model=twice)
-    parts = [[(1, 0)], []]
+    parts = [[Member(1, 0, shares=True)], []]
     assert len(split(world.source, world.chunks, both, candidates.trains, parts, 4, **LIMITS)[0]) == 2
     assert len(split(world.source, world.chunks, both, candidates.trains, parts, 4, **LIMITS | {"most_beside": 1.0})[0]) == 3
 
