@@ -43,8 +43,8 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
         size = len(state.model)
         parts = members(candidates, state.used, state.trains(), window, max_lag, settings)
         model, trains = split(
-            source, chunks, state, candidates.trains, parts, window, one=settings.one, two=settings.two, least=settings.part,
-            most_hidden=settings.hidden, most_beside=settings.beside, reach=source.samples(settings.overlap),
+            source, chunks, state, candidates.trains, parts, window, one=settings.one, two=settings.two, size=settings.size,
+            least=settings.part, most_hidden=settings.hidden, most_beside=settings.beside, reach=source.samples(settings.overlap),
         )  # fmt: skip
         if len(model) > len(state.used):
             del state

@@ -56,6 +56,9 @@ class Settings:
     two
         Distance of two groups of single spikes, in standard deviations, that shows two neurons: a fortieth would be mistaken. On
         generated recordings it was mostly below 3.5 where overlaps were not resolved, and above 5 where a unit held two neurons.
+    size
+        The same for the amplitudes of two groups of one shape that come independently of each other: one in a thousand would be
+        mistaken. Amplitudes vary otherwise than by noise, so that less tells nothing.
     hidden
         Share of the difference of two groups of a unit's spikes that may be another unit's waveform: more, and the groups are
         spikes with and without one of that unit's beside them. On generated recordings it was 0.9 or more then, and 0.3 to 0.7
@@ -111,6 +114,7 @@ class Settings:
     one_resolved: float = 1.0
     agreed: int = 2
     two: float = 4.0
+    size: float = 6.0
     hidden: float = 0.8
     beside: float = 0.5
     together: float = 0.5

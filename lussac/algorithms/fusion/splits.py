@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.fitting import slope_of
-from lussac.algorithms.fusion.matching import Model
+from lussac.algorithms.fusion.matching import Found, Model
 from lussac.algorithms.fusion.pool import Member
 from lussac.algorithms.fusion.refinement import State
 from lussac.algorithms.fusion.residuals import mean_residuals, projections
+from lussac.algorithms.fusion.sizes import apart_in_size, distance
 from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.trains import Flat, by_label, has_near
 
@@ -19,7 +20,6 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 SMALLEST_PART = 20
-MIXTURE_STEPS = 50
 LEAST_HIDDEN, MOST_HIDDEN = 0.25, 1.5
 """Amplitudes of a spike that was not found beside another: on average over a group, part of which may have it."""
 
@@ -87,6 +87,7 @@ def split(
     *,
     one: float,
     two: float,
+    size: float,
     least: float,
     most_hidden: float,
     most_beside: float,
@@ -97,7 +98,7 @@ def split(
     For every unit and every candidate that holds part of its spikes, what is left at these spikes is compared with what is
     left at the rest. All spikes are subtracted before, so that a difference is not due to overlaps that one sorter misses and
     another finds. Where the means differ, the single spikes must differ as well: overlaps that nobody resolved shift a mean,
-    but not every spike.
+    but not every spike. A change of amplitude alone is none, but for two sizes that come independently of each other.
 
     Parameters
     ----------
@@ -111,6 +112,8 @@ def split(
         Distance of the means up to which nothing more is looked at, in standard deviations of the noise.
     two
         Distance of the single spikes that shows two neurons, in standard deviations.
+    size
+        Distance of the amplitudes of spikes that come independently of each other which shows two neurons of one shape.
     most_hidden, reach
         Share of the difference of the groups' waveforms that another unit's may explain, at a lag of at most `reach` samples:
         beyond that, some of the spikes have one of the other unit's beside them which was not found, and all are one neuron's.
@@ -132,23 +135,33 @@ def split(
     means, counts = mean_residuals(source, chunks, state.found, state.used, spikes, groups, 2 * len(tests))
     templates = state.used.templates.mean(axis=0)
     axes = np.stack([across(means[2 * i + 1] - means[2 * i], templates[test.unit]) for i, test in enumerate(tests)])
-    far = np.flatnonzero((axes[:, 0] * axes[:, 1]).sum(axis=(1, 2)) > (one * state.noise) ** 2)
+    sizes = np.array([apart_in_size(state.found, owned[test.unit], test.inside, source) for test in tests])
+    sizes[sizes <= size] = 0.0
+    far = np.flatnonzero(((axes[:, 0] * axes[:, 1]).sum(axis=(1, 2)) > (one * state.noise) ** 2) | (sizes > 0))
     if not len(far):
         return state.used, trains
-    tests, means, counts = [tests[i] for i in far], means.reshape(-1, 2, *means.shape[1:])[far], counts.reshape(-1, 2, 2)[far]
+    tests, sizes, means, counts = (
+        [tests[i] for i in far],
+        sizes[far],
+        means.reshape(-1, 2, *means.shape[1:])[far],
+        counts.reshape(-1, 2, 2)[far],
+    )
     spikes, groups = _members(owned, tests)
     values = projections(source, chunks, state.found, state.used, spikes, groups // 2, axes[far][:, ::-1])
     apart = by_label(groups // 2, len(tests))
     distances = np.array([distance(values[own], test.inside) for own, test in zip(apart, tests, strict=True)])
+    distances = np.where(sizes > 0, sizes, distances)
     weights = (counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)).astype(np.float32)
     left = np.einsum("tgh,tghsc->tgsc", weights, means)
     for i in np.flatnonzero(distances > two):
         unit = tests[i].unit
-        change = left[i, 1] - left[i, 0] + fitted_apart(state, owned[unit], tests[i].inside, templates[unit])
-        if (
-            share_of_another(change, unit, templates, state.used.channels, reach) > most_hidden
-            or more_beside(trains, tests[i], reach) > most_beside
-        ):
+        subtracted = fitted_of(state.found, owned[unit], tests[i].inside, templates[unit])
+        if sizes[i]:
+            hidden, left[i] = 0.0, left[i] + subtracted - templates[unit]
+        else:
+            change = left[i, 1] - left[i, 0] + subtracted[1] - subtracted[0]
+            hidden = share_of_another(change, unit, templates, state.used.channels, reach)
+        if hidden > most_hidden or more_beside(trains, tests[i], reach) > most_beside:
             distances[i] = 0.0
     best = [int(np.argmax(np.where(units_of(tests) == unit, distances, -np.inf))) for unit in np.unique(units_of(tests))]
     chosen = [test for test in best if distances[test] > two]
@@ -162,12 +175,11 @@ def more_beside(trains: Flat, test: Test, reach: int) -> float:
     return max((float(beside[test.inside].mean() - beside[~test.inside].mean()) for beside in near), default=0.0)
 
 
-def fitted_apart(state: State, own: Ints, inside: NDArray[np.bool_], template: Floats) -> Floats:
-    """Return what was subtracted at the spikes of a unit inside of a candidate on average, less what was at the others."""
-    amplitude, tilt = (
-        values[own][inside].mean() - values[own][~inside].mean() for values in (state.found.fitted, state.found.tilts)
-    )
-    return np.asarray(amplitude * template + tilt * slope_of(template), dtype=np.float32)
+def fitted_of(found: Found, own: Ints, inside: NDArray[np.bool_], template: Floats) -> Floats:
+    """Return what was subtracted on average at a unit's spikes outside of a candidate and inside: (2, samples, channels)."""
+    slope, groups = slope_of(template), (own[~inside], own[inside])
+    subtracted = [found.fitted[group].mean() * template + found.tilts[group].mean() * slope for group in groups]
+    return np.asarray(subtracted, dtype=np.float32)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -220,24 +232,6 @@ def _members(owned: Sequence[Ints], tests: Sequence[Test]) -> tuple[NDArray[np.i
 def units_of(tests: Sequence[Test]) -> Ints:
     """Return the unit of each test."""
     return np.array([test.unit for test in tests], np.int64)
-
-
-def distance(values: Floats, inside: NDArray[np.bool_]) -> float:
-    """Distance of the two normal distributions that values are a mixture of, in standard deviations (pooled).
-
-    Expectation maximisation, which starts with the values inside and outside: either may hold some of the other's.
-    """
-    share = np.where(inside, 0.9, 0.1)
-    total = values.astype(np.float64)
-    means, variances = np.zeros(2), np.ones(2)
-    for _ in range(MIXTURE_STEPS):
-        weights = np.stack([share, 1 - share])
-        counts = np.maximum(weights.sum(axis=1), 1e-9)
-        means = (weights @ total) / counts
-        variances = np.maximum((weights * (total - means[:, None]) ** 2).sum(axis=1) / counts, 1e-9)
-        logs = np.log(counts / np.sqrt(variances))[:, None] - (total - means[:, None]) ** 2 / (2 * variances[:, None])
-        share = 1 / (1 + np.exp(np.clip(logs[1] - logs[0], -500, 500)))
-    return float(abs(means[0] - means[1]) / np.sqrt(variances.mean()))
 
 
 def _divided(model: Model, trains: Flat, tests: Sequence[Test], chosen: list[int], residuals: Floats) -> tuple[Model, Flat]:

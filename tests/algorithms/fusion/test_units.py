@@ -15,14 +15,15 @@ from lussac.algorithms.fusion.matching import Found
 from lussac.algorithms.fusion.meetings import active, gaps_to, rings
 from lussac.algorithms.fusion.pool import Member
 from lussac.algorithms.fusion.refinement import first_model, refine
-from lussac.algorithms.fusion.splits import across, distance, more_beside, separation, share_of_another, split
+from lussac.algorithms.fusion.sizes import distance
+from lussac.algorithms.fusion.splits import across, more_beside, separation, share_of_another, split
 from lussac.algorithms.fusion.support import Support, counts_in_common, supports
 from lussac.algorithms.fusion.trains import Flat
 from lussac.algorithms.fusion.turns import together_at_most
 
 from .conftest import AFTER, BEFORE, source_of, waveforms
 
-LIMITS = {"one": 2.0, "two": 4.0, "least": 0.1, "most_hidden": 0.5, "most_beside": 0.5, "reach": 6}
+LIMITS = {"one": 2.0, "two": 4.0, "size": 6.0, "least": 0.1, "most_hidden": 0.5, "most_beside": 0.5, "reach": 6}
 ALONE = np.zeros((2, 2), np.int64)
 
 
