@@ -15,6 +15,7 @@ export BASE_IMAGE
 ./apptainer-up.sh
 podman=$(./podman-up.sh) || say "no podman: its tests will be skipped"
 apt_install docker-registry # for the tests that pull
+apt_install rootlesskit uidmap # for those of a docker without root
 make --directory=../.. --no-print-directory setup >&2
 ../../.venv/bin/lussac images build ${SORTERS:-simple tridesclous2 mountainsort5} >&2
 sif=$(./service-up.sh) || say "no service image: its tests will be skipped"

@@ -1,4 +1,4 @@
-"""Podman started by a user without root: the root of its containers is that user."""
+"""Podman and docker started by a user without root: the root of their containers is that user."""
 
 import contextlib
 import os
@@ -22,8 +22,9 @@ from lussac.engines.docker import DockerEngine
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start podman for somebody else"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an engine for somebody else"),
 ]
+PROGRAMS = {"podman": ["podman", "newuidmap"], "docker": ["dockerd", "rootlesskit", "newuidmap"]}
 SETTINGS = """
 [containers]
 default_ulimits = []
@@ -42,53 +43,77 @@ def account():
         pytest.skip(f"there is no user {TESTBED_USER}; containers/testbed/apptainer-up.sh makes one")
 
 
-@pytest.fixture(scope="module")
-def engine(account):
-    """Return podman as the user starts it, with storage of its own and the Python image of the test bed."""
-    podman, image = shutil.which("podman"), os.environ.get("BASE_IMAGE")
-    if podman is None or image is None:
-        pytest.skip("there is no podman here, or no BASE_IMAGE to run in it")
+@pytest.fixture(scope="module", params=PROGRAMS)
+def engine(request, account):
+    """Return an engine as the user starts it, with storage of its own and the Python image of the test bed."""
+    name, image = request.param, os.environ.get("BASE_IMAGE")
+    if image is None:
+        pytest.skip("there is no BASE_IMAGE to run")
+    if missing := [program for program in PROGRAMS[name] if shutil.which(program) is None]:
+        pytest.skip(f"there is no {' and no '.join(missing)} here")
     source = answering("docker")
     folder = Path(tempfile.mkdtemp(prefix="lussac-rootless-"))
     (folder / "containers.conf").write_text(SETTINGS)
     for path in (folder, folder / "containers.conf"):
         os.chown(path, account.pw_uid, account.pw_gid)
-    environment = {"HOME": account.pw_dir, "XDG_RUNTIME_DIR": folder, "CONTAINERS_CONF": folder / "containers.conf"}
-    as_user = ["runuser", "-u", account.pw_name, "--", "env", *(f"{name}={value}" for name, value in environment.items())]
-    storage = ["--root", folder / "storage", "--runroot", folder / "run", "--storage-driver", "overlay"]
-    found = DockerEngine(host=f"unix://{folder}/podman.sock")
+    own = {"HOME": account.pw_dir, "XDG_RUNTIME_DIR": str(folder), "CONTAINERS_CONF": str(folder / "containers.conf")}
+    rights = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    as_user = {**rights, "env": os.environ | own, "cwd": folder}
+    found = DockerEngine(host=f"unix://{folder}/engine.sock")
+    serve = podman(folder, "system", "service", "--time=0", found.host) if name == "podman" else dockerd(folder, found.host)
     with (folder / "log").open("w") as log:
-        serve = [*as_user, podman, *storage, "system", "service", "--time=0", found.host]
-        service = subprocess.Popen(serve, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        service = subprocess.Popen(serve, stdout=log, stderr=log, start_new_session=True, **as_user)
         try:
             deadline = time.monotonic() + 30
             while found.unavailable():
                 if service.poll() is not None or time.monotonic() > deadline:
-                    pytest.skip(f"podman doesn't start without root here: {(folder / 'log').read_text()}")
+                    pytest.skip(f"{name} doesn't start without root here: {(folder / 'log').read_text()}")
                 time.sleep(0.1)
             clients = [contextlib.closing(docker.DockerClient(base_url=host)) for host in (source.host, found.host)]
             with clients[0] as theirs, clients[1] as ours:
                 ours.images.load(b"".join(theirs.images.get(image).save(named=True)))
             yield found
         finally:
-            os.killpg(service.pid, signal.SIGTERM)  # podman starts itself once more, as root of a namespace
+            if name == "podman" and service.poll() is None:
+                os.killpg(service.pid, signal.SIGTERM)  # it starts itself once more, as root of a namespace
+            service.terminate()  # rootlesskit passes it on, and ends after the daemon, which a third signal would kill
             service.wait()
-            subprocess.run([*as_user, podman, *storage, "system", "migrate"], check=True, cwd=folder)  # lets go of its mounts
+            if name == "podman":
+                subprocess.run(podman(folder, "system", "migrate"), check=True, **as_user)  # lets go of its mounts
             shutil.rmtree(folder)
 
 
+def podman(folder: Path, *words: str) -> list[str]:
+    """Return a command of podman, with its storage in a folder."""
+    return ["podman", f"--root={folder}/storage", f"--runroot={folder}/run", "--storage-driver=overlay", *words]
+
+
+def dockerd(folder: Path, host: str) -> list[str]:
+    """Return the command that docker's dockerd-rootless.sh comes to, but for a network of its own: jobs have none."""
+    namespaces = [f"--state-dir={folder}/namespaces", "--net=host", "--copy-up=/etc", "--copy-up=/run", "--propagation=rslave"]
+    fresh = ["sh", "-c", 'rm -f /run/docker /run/containerd /run/xtables.lock; exec "$@"', "sh"]  # the system's daemon's
+    places = [f"--data-root={folder}/storage", f"--exec-root={folder}/run", f"--pidfile={folder}/pid", f"--host={host}"]
+    network = ["--iptables=false", "--ip6tables=false", "--bridge=none"]
+    return ["rootlesskit", *namespaces, *fresh, "dockerd", "--rootless", *places, *network]
+
+
+@pytest.fixture
+def place(account):
+    """Return a folder of the user; those of pytest are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="lussac-rootless-") as folder:
+        os.chown(folder, account.pw_uid, account.pw_gid)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("end", ["", "; raise ValueError"], ids=["success", "error"])
-def test_files_belong_to_the_user(engine, account, tmp_path, end):
+def test_files_belong_to_the_user(engine, account, place, end):
     assert engine.describe()["rootless"] == "True"
     program = f"import os; assert os.getuid() == 0; os.makedirs('/lussac/out/a/b'); open('/lussac/work/c', 'w'){end}"
-    job = job_in(tmp_path, engine.resolve(os.environ["BASE_IMAGE"], pull=False), "python", "-c", program)
+    job = job_in(place, engine.resolve(os.environ["BASE_IMAGE"], pull=False), "python", "-c", program)
     for name in ("in", "work", "out"):
-        os.chown(tmp_path / name, account.pw_uid, account.pw_gid)
-    for parent in tmp_path.parents[:3]:  # those that pytest keeps to itself
-        parent.chmod(0o755)
-    tmp_path.chmod(0o755)
-    ended = engine.run(job, tmp_path / "log", lambda _line: None, threading.Event())
+        os.chown(place / name, account.pw_uid, account.pw_gid)
+    ended = engine.run(job, place / "log", lambda _line: None, threading.Event())
     assert ended.outcome is (Outcome.SORTER_ERROR if end else Outcome.OK), ended
-    assert owners(tmp_path / "work") | owners(tmp_path / "out") == {account.pw_uid}
-    assert (tmp_path / "out" / "a" / "b").is_dir()
-    assert left_by(engine, tmp_path) == []
+    assert owners(place / "work") | owners(place / "out") == {account.pw_uid}
+    assert (place / "out" / "a" / "b").is_dir()
+    assert left_by(engine, place) == []
