@@ -16,6 +16,7 @@ from docker.models.containers import Container
 
 from lussac.engines import ENGINES
 from lussac.engines.base import IN, OUT, WORK, Engine, ImageRef, Job, Limits, Mount
+from lussac.engines.daemon import listed
 from lussac.engines.docker import DockerEngine
 from lussac.errors import EngineError
 
@@ -82,7 +83,7 @@ def soon_nothing_left_by(engine: Engine, folder: Path) -> list[str]:
 def containers_of(host: str, folder: Path) -> list[Container]:
     """Return the containers of a daemon, running or not, that have something of a folder mounted."""
     with contextlib.closing(docker.DockerClient(base_url=host)) as client:
-        containers = client.containers.list(all=True, ignore_removed=True)
+        containers = listed(client, stopped=True)
     sources = {container: [Path(mount.get("Source", "")) for mount in container.attrs["Mounts"]] for container in containers}
     return [container for container, paths in sources.items() if any(map(within(folder), paths))]
 

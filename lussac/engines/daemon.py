@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import docker
+from docker.errors import APIError
+from docker.models.containers import Container
 from docker.types import DeviceRequest
 
 from lussac.engines.gpus import ALL
+
+NOT_FOUND = 404
 
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 CDI = "nvidia.com/gpu"
@@ -131,3 +135,39 @@ def _knock(host: str) -> None:
         with socket.socket(socket.AF_UNIX) as stream:
             stream.settimeout(10)
             stream.connect(host.removeprefix("unix://"))
+
+
+def listed(client: docker.DockerClient, *, stopped: bool = False, label: str = "") -> list[Container]:
+    """Return the containers of a daemon, but those that somebody removes meanwhile.
+
+    The SDK's own list takes it for a fault of the daemon if such a container is podman's.
+
+    Parameters
+    ----------
+    client
+        Of the daemon.
+    stopped
+        Whether those that don't run are listed too.
+    label
+        A label, or its name and value, that they must have.
+    """
+    found = []
+    for summary in client.api.containers(all=stopped, filters={"label": label} if label else None):
+        with unless_missing():
+            found.append(client.containers.get(summary["Id"]))
+    return found
+
+
+@contextlib.contextmanager
+def unless_missing() -> Iterator[None]:
+    """Leave what is done with a container if it is gone."""
+    try:
+        yield
+    except APIError as error:
+        if not is_missing(error):
+            raise
+
+
+def is_missing(error: APIError) -> bool:
+    """Tell whether a container is gone: podman may answer with a fault of its own (500) then, which says so; pure."""
+    return error.status_code == NOT_FOUND or "no such container" in str(error.explanation or error).lower()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.containers import Container
 from docker.types import Mount as Bind
 from requests.exceptions import RequestException
@@ -34,7 +34,19 @@ from lussac.engines.base import (
     judge,
     supervise,
 )
-from lussac.engines.daemon import CONTAINER, OWNER, PARENT, RUN, Daemon, ask, connect, default_host, gpu_request
+from lussac.engines.daemon import (
+    CONTAINER,
+    OWNER,
+    PARENT,
+    RUN,
+    Daemon,
+    ask,
+    connect,
+    default_host,
+    gpu_request,
+    listed,
+    unless_missing,
+)
 from lussac.engines.gpus import allotted
 from lussac.engines.hostpaths import Here, bind, find, may_be_container, own_ids, verify
 from lussac.engines.podman import refuse_missing, spelled
@@ -189,11 +201,11 @@ class DockerEngine:
         """Remove containers whose run of Lussac is gone."""
         removed = []
         with _asking(self.host) as client:
-            ours = client.containers.list(all=True, filters={"label": PARENT}, ignore_removed=True)
-            alive = {container.id for container in client.containers.list(ignore_removed=True)} if ours else set()
+            ours = listed(client, stopped=True, label=PARENT)
+            alive = {container.id for container in listed(client)} if ours else set()
             for container in ours:
                 if is_abandoned(container.labels, running=container.id in alive, alive=alive, own=next(own_ids(), "")):
-                    with contextlib.suppress(NotFound):
+                    with unless_missing():
                         _remove(client, container)
                     removed.append(f"container {container.name} of a run that is gone")
         return tuple(removed)
@@ -375,7 +387,7 @@ def _container(client: docker.DockerClient, arguments: Mapping[str, Any]) -> Ite
     try:
         yield container
     finally:
-        with contextlib.suppress(NotFound):
+        with unless_missing():
             _remove(client, container)
 
 
@@ -467,8 +479,8 @@ def _wait_for_daemon(host: str, label: str, stop: threading.Event) -> bool:
 
 def _remove_all(client: docker.DockerClient, label: str) -> None:
     """Remove the containers of a job."""
-    for container in client.containers.list(all=True, filters={"label": f"{RUN}={label}"}, ignore_removed=True):
-        with contextlib.suppress(NotFound):
+    for container in listed(client, stopped=True, label=f"{RUN}={label}"):
+        with unless_missing():
             _remove(client, container)
 
 

@@ -24,7 +24,7 @@ from docker.models.containers import Container
 from docker.types import Mount as Bind
 
 from lussac.engines.base import Mount
-from lussac.engines.daemon import PARENT
+from lussac.engines.daemon import PARENT, listed
 from lussac.errors import EngineError
 
 VARIABLE = "LUSSAC_HOST_PATH_MAP"
@@ -256,8 +256,7 @@ def _candidates(client: docker.DockerClient, guessed: list[str]) -> Iterator[Con
         except DockerException:
             continue
     # a sorter's container sees its params folder at this very path, and is never the one that started it
-    running = client.containers.list(ignore_removed=True)
-    yield from (container for container in running if PARENT not in container.labels)
+    yield from (container for container in listed(client) if PARENT not in container.labels)
 
 
 @contextlib.contextmanager

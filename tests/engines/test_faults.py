@@ -19,6 +19,7 @@ from engines_here import IMAGE, answering, image_of, job_in, left_by, owners
 from lussac import sorters
 from lussac.engines import choose
 from lussac.engines.base import Engine, Limits, Outcome
+from lussac.engines.daemon import listed
 from lussac.engines.docker import DockerEngine
 from lussac.errors import EngineError, FolderError, SorterError
 from lussac.params import SorterParams
@@ -176,7 +177,7 @@ def gpu_probes(engine: Engine) -> set[str]:
     if not isinstance(engine, DockerEngine):
         return set()
     with contextlib.closing(docker.DockerClient(base_url=engine.host)) as client:
-        containers = client.containers.list(all=True, ignore_removed=True)
+        containers = listed(client, stopped=True)
         return {container.id for container in containers if container.attrs["Path"] == "nvidia-smi"}
 
 

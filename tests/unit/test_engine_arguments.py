@@ -12,10 +12,11 @@ from docker.errors import APIError
 from docker.types import Mount as Bind
 from hypothesis import given
 from hypothesis import strategies as st
+from requests import Response
 
 from lussac.engines import docker, gpus, podman, singularity
 from lussac.engines.base import OUT, WORK, ImageRef, Job, Limits, Mount, Outcome, Tail, identity, is_gone, judge, on_host
-from lussac.engines.daemon import SYSTEM, default_host, described, gpu_request
+from lussac.engines.daemon import SYSTEM, default_host, described, gpu_request, is_missing
 from lussac.engines.hostpaths import Here
 from lussac.errors import EngineError
 
@@ -304,3 +305,18 @@ def test_a_container_that_somebody_removes_already_is_left_to_them():
     docker._remove(None, Refusing(409))
     with pytest.raises(APIError):
         docker._remove(None, Refusing(500))
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "missing"),
+    [
+        (404, "No such container: abc", True),
+        (500, "container abc does not exist in database: no such container", True),
+        (500, "storage is broken", False),
+        (409, "removal is in progress", False),
+    ],
+)
+def test_a_container_that_is_gone_is_told_from_a_fault(status, words, missing):
+    response = Response()
+    response.status_code = status
+    assert is_missing(APIError("refused", response=response, explanation=words)) == missing
