@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.candidates import Candidates
 from lussac.algorithms.fusion.support import Support
-from lussac.algorithms.fusion.trains import Flat, agreements, coincidences, has_near
+from lussac.algorithms.fusion.trains import Flat, agreements, coincidences, has_near, over_either
 from lussac.algorithms.spiketrains import consensus, frozen
 
 Ints = NDArray[np.int64]
@@ -104,7 +104,7 @@ def stood_for(found: Flat, candidates: Flat, window: int, duration: int) -> NDAr
     common = coincidences(found, candidates, window)
     chance = np.outer(found.counts, candidates.counts) * ((2 * window + 1) / max(duration, 1))
     covered = (common - chance) / np.maximum(candidates.counts, 1)
-    same = common / np.maximum(found.counts[:, None] + candidates.counts[None] - common, 1)
+    same = over_either(common, found, candidates)
     return np.asarray((covered.max(axis=0, initial=0.0) >= COVERED) | (same.max(axis=0, initial=0.0) >= AGREES))
 
 

@@ -61,7 +61,7 @@ class Proposals(NamedTuple):
     shifts
         What to add to the start.
     gains
-        Twice the log-likelihood that the spike explains.
+        Twice the log-likelihood that the spike explains, and its prior.
     stirred
         Whether anything near has changed since the proposal was looked at: otherwise it would fare as it did.
     priors
@@ -286,7 +286,7 @@ def refit(traces: Floats, index: int, proposals: Proposals, library: Library, ru
     """Take a spike where it fits best now, if it has at least an amplitude there; tell whether."""
     if proposals.amplitudes[index] > 0:
         put(traces, index, proposals, library, 0.0, 0.0)
-    gain, shift, amplitude = best_shift(traces, proposals.starts[index], proposals.units[index], rules.jitter, library, low)
+    gain, shift, amplitude = fit_from(traces, index, proposals, library, rules, low)
     if gain == -np.inf:
         return False
     take(traces, index, proposals, library, gain, shift, amplitude)

@@ -16,8 +16,8 @@ from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, cut
 from lussac.algorithms.fusion.splits import split
 from lussac.algorithms.fusion.sums import shadows
-from lussac.algorithms.fusion.support import Support, counts_in_common, supports
-from lussac.algorithms.fusion.trains import Flat, agreements, pair_counts
+from lussac.algorithms.fusion.support import Support, supports
+from lussac.algorithms.fusion.trains import Flat, agreements, coincidences, pair_counts
 
 Ints = NDArray[np.int64]
 
@@ -161,7 +161,7 @@ def completed_by(
 
 def supported_by(source: Source, trains: Flat, candidates: Candidates, settings: Settings) -> list[list[Support]]:
     """Return for every unit what each analysis has of it, best first."""
-    common = counts_in_common(trains, candidates, source.samples(settings.coincidence))
+    common = coincidences(trains, candidates.trains, source.samples(settings.coincidence))
     return supports(trains, candidates, common, settings.together, source.samples(1e3 * settings.turn), source.total)
 
 

@@ -74,8 +74,6 @@ class Found:
         What was subtracted: the measured amplitude drawn towards 1 as the unit's prior demands.
     tilts
         Share of the template's slope that was subtracted too: the shift by less than a sample.
-    gains
-        Twice the log-likelihood that the spike explains.
     """
 
     samples: Ints
@@ -83,7 +81,6 @@ class Found:
     amplitudes: Floats
     fitted: Floats
     tilts: Floats
-    gains: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +155,7 @@ def _explained(
     return (
         traces,
         first,
-        Found(samples[taken], tried.units[taken], unknown, tried.amplitudes[taken], tried.tilts[taken], tried.gains[taken]),
+        Found(samples[taken], tried.units[taken], unknown, tried.amplitudes[taken], tried.tilts[taken]),
     )
 
 

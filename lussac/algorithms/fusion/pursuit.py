@@ -10,7 +10,6 @@ from lussac.algorithms.fusion.fitting import (
     Library,
     Proposals,
     Rules,
-    best_shift,
     energy_left,
     fit,
     fit_from,
@@ -202,9 +201,7 @@ def uncover(traces: Floats, proposals: Proposals, library: Library, rules: Rules
     for index in range(len(proposals.starts)):
         if proposals.amplitudes[index] > 0 or not proposals.stirred[index]:
             continue
-        gain, _, amplitude = best_shift(
-            traces, proposals.starts[index], proposals.units[index], rules.jitter, library, SMALLEST_AMPLITUDE
-        )
+        gain, _, amplitude = fit_from(traces, index, proposals, library, rules, SMALLEST_AMPLITUDE)
         if gain == -np.inf or library.energies[proposals.units[index]] * amplitude**2 <= rules.threshold:
             continue
         over = _loudest_over(index, proposals, library)

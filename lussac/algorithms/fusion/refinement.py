@@ -72,7 +72,7 @@ class State:
         inside = rank[self.found.units] >= 0
         found = Found(
             self.found.samples[inside], rank[self.found.units[inside]], self.found.amplitudes[inside], self.found.fitted[inside],
-            self.found.tilts[inside], self.found.gains[inside],
+            self.found.tilts[inside],
         )  # fmt: skip
         return State(
             self.model.of(units), self.used.of(units), found, self.halves[units], self.weights[:, units], self.noise

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.matching import Found
 from lussac.algorithms.fusion.source import Source
+from lussac.algorithms.spiketrains import count_coincidences
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -36,14 +37,9 @@ def apart_in_size(found: Found, own: Ints, inside: NDArray[np.bool_], source: So
     samples, near = found.samples[own], source.samples(NEAR_MS)
     first, second = samples[~inside], samples[inside]
     chance = len(first) * len(second) * (2 * near + 1) / source.total
-    if chance < LEAST_CHANCE or abs(pairs(first, second, near) - chance) > CERTAIN * np.sqrt(chance):
+    if chance < LEAST_CHANCE or abs(count_coincidences(first, second, near) - chance) > CERTAIN * np.sqrt(chance):
         return 0.0
     return distance(found.amplitudes[own], inside)
-
-
-def pairs(train: Ints, other: Ints, window: int) -> int:
-    """Count the pairs of spikes of two sorted trains that are at most `window` apart."""
-    return int((np.searchsorted(other, train + window, "right") - np.searchsorted(other, train - window)).sum())
 
 
 def distance(values: Floats, inside: NDArray[np.bool_]) -> float:

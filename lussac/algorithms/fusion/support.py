@@ -6,18 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.candidates import Candidates
-from lussac.algorithms.fusion.trains import Flat, coincidences
+from lussac.algorithms.fusion.trains import Flat
 from lussac.algorithms.fusion.turns import together_at_most
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 INSIDE = 0.5
-
-
-def counts_in_common(trains: Flat, candidates: Candidates, window: int) -> Floats:
-    """Spikes that every unit has in common with every candidate: (units, candidates)."""
-    return coincidences(trains, candidates.trains, window).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +23,7 @@ class Support:
 
 
 def supports(
-    trains: Flat, candidates: Candidates, common: Floats, together: float, turn: int, duration: int
+    trains: Flat, candidates: Candidates, common: NDArray[np.int32], together: float, turn: int, duration: int
 ) -> list[list[Support]]:
     """Return for every unit what each analysis has of it, best first.
 

@@ -131,8 +131,12 @@ def coincidences(trains: Flat, others: Flat, window: int) -> NDArray[np.int32]:
 
 def agreements(trains: Flat, others: Flat, window: int) -> NDArray[np.float64]:
     """Return the coincidences of all units with all others over the spikes of either: (units, other units)."""
-    common = coincidences(trains, others, window).astype(np.float64)
-    return common / np.maximum(trains.counts[:, None] + others.counts[None] - common, 1)
+    return over_either(coincidences(trains, others, window), trains, others)
+
+
+def over_either(common: NDArray[np.int32], trains: Flat, others: Flat) -> NDArray[np.float64]:
+    """Return spikes in common over the spikes of either: (units, other units)."""
+    return np.asarray(common / np.maximum(trains.counts[:, None] + others.counts[None] - common, 1), dtype=np.float64)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -444,7 +444,7 @@ def test_a_unit_without_spikes_keeps_its_template(world):
     model = model_of(world.waveforms)
     sums = Sums(np.zeros((1, 3, 2, 20, 4), np.float32), np.zeros((1, 3, 2), np.float32))
     assert np.array_equal(relearn(model, sums), model.templates)
-    none = Found(*(np.empty(0, kind) for kind in (np.int64, np.int64, *[np.float32] * 4)))
+    none = Found(*(np.empty(0, kind) for kind in (np.int64, np.int64, *[np.float32] * 3)))
     assert spreads(none, 2)[0].tolist() == [1, 1]
     assert noise_gain(none, np.ones(2)) == 1
     for width in (0.5, 4.0):

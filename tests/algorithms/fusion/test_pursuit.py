@@ -1,7 +1,8 @@
 import numpy as np
 
+from lussac.algorithms.fusion.fitting import Proposals, Rules
 from lussac.algorithms.fusion.matching import Model
-from lussac.algorithms.fusion.pursuit import Proposals, Rules, _take_both, stir
+from lussac.algorithms.fusion.pursuit import _take_both, stir
 
 RULES = Rules(10.0, 1, 4, 2)
 

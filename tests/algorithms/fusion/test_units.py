@@ -17,8 +17,8 @@ from lussac.algorithms.fusion.pool import Member
 from lussac.algorithms.fusion.refinement import first_model, refine
 from lussac.algorithms.fusion.sizes import distance
 from lussac.algorithms.fusion.splits import across, more_beside, separation, share_of_another, split
-from lussac.algorithms.fusion.support import Support, counts_in_common, supports
-from lussac.algorithms.fusion.trains import Flat
+from lussac.algorithms.fusion.support import Support, supports
+from lussac.algorithms.fusion.trains import Flat, coincidences
 from lussac.algorithms.fusion.turns import together_at_most
 
 from .conftest import AFTER, BEFORE, source_of, waveforms
@@ -106,6 +106,23 @@ def test_a_unit_of_one_neuron_is_not_split(world, make):
         assert len(model) == 1
 
 
+@pytest.mark.parametrize("in_bursts", [False, True])
+def test_a_unit_of_two_sizes_is_split_but_not_a_burst(make, world, in_bursts):
+    shape, large = world.waveforms[0], world.trains[0]
+    small = large + 40 if in_bursts else world.trains[1]
+    both = make(np.stack([shape, 0.5 * shape]), [large.copy(), small.copy()])
+    candidates, state = refined(both, [np.unique(np.concatenate([large, small])), large], [0, 1], [0])
+    parts = [[Member(0, 0, shares=True), Member(1, 0, shares=True)]]
+    model, trains = split(both.source, both.chunks, state, candidates.trains, parts, 4, **LIMITS)
+    if in_bursts:
+        assert len(model) == 1
+        return
+    assert len(model) == 2
+    assert sorted(trains.counts.tolist()) == pytest.approx(sorted([len(large), len(small)]), abs=3)
+    norms = np.sort(np.linalg.norm(model.templates.mean(axis=0).reshape(2, -1), axis=1))
+    assert norms[0] / norms[1] == pytest.approx(0.5, abs=0.03)
+
+
 def test_spikes_beside_which_another_unit_fires_unseen_are_not_split_off(world, make):
     rng = np.random.default_rng(4)
     first = np.arange(100, 39_900, 200) + rng.integers(-30, 30, 199)
@@ -149,7 +166,7 @@ def with_train(found, train):
     order = np.argsort(samples, kind="stable")
     units = np.concatenate([found.units, np.ones(len(train), np.int64)])
     rest = (np.concatenate([values, np.zeros(len(train), np.float32)])[order] for values in (found.amplitudes, found.fitted,
-            found.tilts, found.gains))  # fmt: skip
+            found.tilts))  # fmt: skip
     return Found(samples[order], units[order], *rest)
 
 
@@ -377,7 +394,7 @@ def test_drifting_halves_keep_their_waveforms_when_joined(world):
 def test_spikes_in_common_are_those_of_brute_force(world):
     candidates, state = refined(world, world.trains, [0, 1, 2], [0, 1, 2])
     trains = state.trains()
-    found = counts_in_common(trains, candidates, 3)
+    found = coincidences(trains, candidates.trains, 3)
     for unit in range(3):
         for other in range(3):
             union = trains.counts[unit] + candidates.trains.counts[other] - found[unit, other]
@@ -426,7 +443,7 @@ def test_parts_of_a_neuron_that_take_turns_support_it_together_but_two_neurons_d
     merged = np.sort(np.concatenate([whole, foreign]))
     candidates, _ = refined(world, [early, late, whole, foreign, whole], [0, 0, 1, 1, 2], [2])
     trains = Flat.of([whole, merged])
-    common = counts_in_common(trains, candidates, 3)
+    common = coincidences(trains, candidates.trains, 3)
     supported = supports(trains, candidates, common, 0.5, 2_000, world.source.total)
     assert {one.parts for one in supported[0]} == {(1, 0), (2,), (4,)}
     assert all(one.agreement == pytest.approx(1, abs=0.02) for one in supported[0])
