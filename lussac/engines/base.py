@@ -8,22 +8,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Protocol
 
+IN, WORK, OUT = "/lussac/in", "/lussac/work", "/lussac/out"
+"""What a job sees in its container: its input (read-only), scratch, and results."""
+
 CACHES: Mapping[str, str] = {
-    "HOME": "/lussac/work",
-    "TMPDIR": "/lussac/work",
-    "XDG_CACHE_HOME": "/lussac/work/.cache",
-    "NUMBA_CACHE_DIR": "/lussac/work/.cache/numba",
-    "MPLCONFIGDIR": "/lussac/work/.cache/matplotlib",
-    "MCR_CACHE_ROOT": "/lussac/work",
-    "TORCH_HOME": "/lussac/work/.cache/torch",
+    "HOME": WORK,
+    "TMPDIR": WORK,
+    "XDG_CACHE_HOME": f"{WORK}/.cache",
+    "NUMBA_CACHE_DIR": f"{WORK}/.cache/numba",
+    "MPLCONFIGDIR": f"{WORK}/.cache/matplotlib",
+    "MCR_CACHE_ROOT": WORK,
+    "TORCH_HOME": f"{WORK}/.cache/torch",
     "USER": "lussac",
     "LOGNAME": "lussac",
     "PYTHONNOUSERSITE": "1",
 }
 """Set in a container, whose root is read-only and whose user has no home."""
-
-IN, WORK, OUT = "/lussac/in", "/lussac/work", "/lussac/out"
-"""What a job sees in its container: its input (read-only), scratch, and results."""
 
 GIVE_UP = 4.0
 """Seconds from a wish to stop until everything is killed."""

@@ -202,7 +202,7 @@ class DockerEngine:
         removed = []
         with _asking(self.host) as client:
             ours = listed(client, stopped=True, label=PARENT)
-            alive = {container.id for container in listed(client)} if ours else set()
+            alive = {running["Id"] for running in client.api.containers()} if ours else set()
             for container in ours:
                 if is_abandoned(container.labels, running=container.id in alive, alive=alive, own=next(own_ids(), "")):
                     with unless_missing():

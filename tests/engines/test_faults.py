@@ -18,7 +18,7 @@ from engines_here import IMAGE, answering, image_of, job_in, left_by, owners
 
 from lussac import sorters
 from lussac.engines import choose
-from lussac.engines.base import Engine, Limits, Outcome
+from lussac.engines.base import OUT, WORK, Engine, Limits, Outcome
 from lussac.engines.daemon import listed
 from lussac.engines.docker import DockerEngine
 from lussac.errors import EngineError, FolderError, SorterError
@@ -201,7 +201,7 @@ def test_a_folder_that_a_container_may_not_write_to_is_told_before_the_sorter_st
 @pytest.mark.parametrize("end", ["raise ValueError", "import time; time.sleep(600)"], ids=["error", "timeout"])
 def test_what_an_image_writes_that_must_run_as_root_is_the_owners(tmp_path, end):
     engine = answering("docker")
-    program = f"import os; assert os.getuid() == 0; os.makedirs('/lussac/out/a/b'); os.mkdir('/lussac/work/c', 0o700); {end}"
+    program = f"import os; assert os.getuid() == 0; os.makedirs('{OUT}/a/b'); os.mkdir('{WORK}/c', 0o700); {end}"
     relaxed = {"limits": Limits(seconds=5), "relaxed": frozenset({"root"})}
     job = job_in(tmp_path, image_of(engine), "python", "-c", program, **relaxed)
     for name in ("in", "work", "out"):

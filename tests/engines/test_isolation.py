@@ -49,7 +49,7 @@ FORBIDDEN = {
     "secret of the host": "open('{secret}')",
     "other folder of the host": "import os; os.listdir('{repository}')",
     "mount": "import ctypes; assert ctypes.CDLL(None).mount(b'x', b'/mnt', b'tmpfs', 0, b'') == 0",
-    "device": "import os; os.mknod('/lussac/work/device', 0o600 | 0o060000, os.makedev(8, 0))",
+    "device": f"import os; os.mknod('{WORK}/device', 0o600 | 0o060000, os.makedev(8, 0))",
     "processes of the host": "import os; os.kill({pid}, 0); assert b'pytest' in open('/proc/{pid}/cmdline', 'rb').read()",
 }
 """What must not work, each raising an error."""

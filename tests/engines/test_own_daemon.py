@@ -18,7 +18,7 @@ import pytest
 from engines_here import IMAGE, REPOSITORY, answering, containers_of, image_of, job_in, left_by, owners
 from service import OWNER, write_data
 
-from lussac.engines.base import Limits, Outcome
+from lussac.engines.base import IN, OUT, WORK, Limits, Outcome
 from lussac.engines.docker import DockerEngine
 from lussac.sorters.run import run_job
 
@@ -30,16 +30,16 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or shutil.which("dockerd") is None, reason="a daemon of our own takes root and dockerd"),
 ]
 SCRIPTS = REPOSITORY / "containers" / "testbed"
-PROGRAM = """
+PROGRAM = f"""
 import os, time
-attempts = len(os.listdir("/lussac/in"))
-assert not os.listdir("/lussac/work"), "the attempt before has left something"
-open("/lussac/work/begun", "w").close()
-open("/lussac/out/up", "w").close()
+attempts = len(os.listdir("{IN}"))
+assert not os.listdir("{WORK}"), "the attempt before has left something"
+open("{WORK}/begun", "w").close()
+open("{OUT}/up", "w").close()
 print("begun", flush=True)
 if attempts == 1:
     time.sleep(600)
-open("/lussac/out/done", "w").close()
+open("{OUT}/done", "w").close()
 """
 """Sleeps until the test has put a second file into its input."""
 

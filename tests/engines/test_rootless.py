@@ -16,7 +16,7 @@ import pytest
 from engines_here import answering, job_in, left_by, owners
 from service import TESTBED_USER
 
-from lussac.engines.base import Outcome
+from lussac.engines.base import OUT, WORK, Outcome
 from lussac.engines.docker import DockerEngine
 
 pytestmark = [
@@ -108,7 +108,7 @@ def place(account):
 @pytest.mark.parametrize("end", ["", "; raise ValueError"], ids=["success", "error"])
 def test_files_belong_to_the_user(engine, account, place, end):
     assert engine.describe()["rootless"] == "True"
-    program = f"import os; assert os.getuid() == 0; os.makedirs('/lussac/out/a/b'); open('/lussac/work/c', 'w'){end}"
+    program = f"import os; assert os.getuid() == 0; os.makedirs('{OUT}/a/b'); open('{WORK}/c', 'w'){end}"
     job = job_in(place, engine.resolve(os.environ["BASE_IMAGE"], pull=False), "python", "-c", program)
     for name in ("in", "work", "out"):
         os.chown(place / name, account.pw_uid, account.pw_gid)

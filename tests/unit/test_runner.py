@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from spikeinterface.core import NumpySorting
 
+from lussac.engines.base import WORK
 from lussac.sorters.run import RUNNER
 
 
@@ -91,7 +92,7 @@ def test_unseeded_choices_repeat_and_differ_from_each_other(runner):
         (
             RuntimeError(
                 "Spike sorting error trace:\nTraceback (most recent call last):\n  File \"x.py\", line 1\nKeyError: 'ch'\n\n"
-                "Spike sorting failed. You can inspect the runtime trace in /lussac/work/sorter/spikeinterface_log.json."
+                f"Spike sorting failed. You can inspect the runtime trace in {WORK}/sorter/spikeinterface_log.json."
             ),
             "KeyError: 'ch'",
         ),
