@@ -30,7 +30,7 @@ class Source:
     sampling_frequency
         In Hz.
     threads
-        How many chunks are worked on side by side; no result depends on it.
+        How many chunks are worked on side by side, by others than the caller if more than one; no result depends on it.
     """
 
     read: Callable[[int, int], Traces]
@@ -58,8 +58,12 @@ class Source:
     def in_order(self, work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
         """Yield what a function makes of each item, in their order; threads are at most one item each ahead.
 
-        What is added up of it thus is added in the same order whatever the number of threads.
+        What is added up of it thus is added in the same order whatever the number of threads. One thread is the caller's: which
+        kernel numba compiles first, and so the bytes that it caches, then depends on no clock.
         """
+        if self.threads == 1:
+            yield from map(work, items)
+            return
         with ThreadPoolExecutor(self.threads) as pool:
             ahead: deque[Future[Made]] = deque()
             for item in items:
