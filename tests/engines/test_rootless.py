@@ -1,6 +1,5 @@
-"""Podman and docker started by a user without root: the root of their containers is that user."""
+"""Podman and docker started by a user without root: the root of their containers is that user. The service image on them."""
 
-import contextlib
 import os
 import pwd
 import shutil
@@ -11,13 +10,13 @@ import threading
 import time
 from pathlib import Path
 
-import docker
 import pytest
-from engines_here import answering, job_in, left_by, owners
-from service import TESTBED_USER
+from engines_here import IMAGE, answering, image_of, job_in, left_by, owners
+from service import TESTBED_USER, run, text_of, write_data
 
 from lussac.engines.base import OUT, WORK, Outcome
 from lussac.engines.docker import DockerEngine
+from lussac.provenance import read_record
 
 pytestmark = [
     pytest.mark.docker,
@@ -25,9 +24,11 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an engine for somebody else"),
 ]
 PROGRAMS = {"podman": ["podman", "newuidmap"], "docker": ["dockerd", "rootlesskit", "newuidmap"]}
+# its own network needs /dev/net/tun, which a machine for tests may keep to itself
 SETTINGS = """
 [containers]
 default_ulimits = []
+netns = "host"
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
@@ -69,9 +70,7 @@ def engine(request, account):
                 if service.poll() is not None or time.monotonic() > deadline:
                     pytest.skip(f"{name} doesn't start without root here: {(folder / 'log').read_text()}")
                 time.sleep(0.1)
-            clients = [contextlib.closing(docker.DockerClient(base_url=host)) for host in (source.host, found.host)]
-            with clients[0] as theirs, clients[1] as ours:
-                ours.images.load(b"".join(theirs.images.get(image).save(named=True)))
+            bring(image, source, found)
             yield found
         finally:
             if name == "podman" and service.poll() is None:
@@ -97,6 +96,32 @@ def dockerd(folder: Path, host: str) -> list[str]:
     return ["rootlesskit", *namespaces, *fresh, "dockerd", "--rootless", *places, *network]
 
 
+def bring(image: str, source: DockerEngine, target: DockerEngine) -> None:
+    """Give an engine the image of another."""
+    with subprocess.Popen(["docker", f"--host={source.host}", "save", image], stdout=subprocess.PIPE) as pipe:
+        subprocess.run(["docker", f"--host={target.host}", "load", "--quiet"], stdin=pipe.stdout, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def serving(engine, service_image):
+    """Return the engine with the service image and that of a sorter."""
+    source = answering("docker")
+    image_of(source)
+    for image in ("lussac:latest", IMAGE):
+        bring(image, source, engine)
+    return engine
+
+
+def service(engine: DockerEngine, *words: object) -> str:
+    """Run the service image as its user does, and return all that it says."""
+    client = ["podman", "--remote", "--url"] if engine.describe()["flavour"] == "podman" else ["docker", "--host"]
+    return text_of(run(*client, engine.host, "run", "--rm", *words))
+
+
+def socket_of(engine: DockerEngine) -> tuple[str, str]:
+    return "-v", f"{engine.host.removeprefix('unix://')}:/var/run/docker.sock"
+
+
 @pytest.fixture
 def place(account):
     """Return a folder of the user; those of pytest are closed to others."""
@@ -117,3 +142,24 @@ def test_files_belong_to_the_user(engine, account, place, end):
     assert owners(place / "work") | owners(place / "out") == {account.pw_uid}
     assert (place / "out" / "a" / "b").is_dir()
     assert left_by(engine, place) == []
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["socket", "no socket"])
+def test_a_run_of_the_service_image(serving, account, place, beside):
+    folder = write_data(place / "session 1", owner=(account.pw_uid, account.pw_gid))
+    socket = socket_of(serving) if beside else ()
+    said = service(serving, "-v", f"{folder}:/data", *socket, "lussac", "/data/params.json")
+    record = read_record(folder / "lussac" / "logs")
+    (sorter,) = record["sorters"]
+    assert sorter["engine"]["name"] == ("docker" if beside else "local"), said
+    if beside:
+        assert sorter["image"]["rootfs"] == serving.resolve(IMAGE, pull=False).rootfs
+        assert record["software"]["image"]["rootfs"] == serving.resolve("lussac:latest", pull=False).rootfs
+    assert owners(folder) == {account.pw_uid}
+    assert left_by(serving, folder) == []
+
+
+def test_the_doctor_in_the_service_image(serving, place):
+    said = service(serving, "-v", f"{place}:/data", *socket_of(serving), "lussac", "doctor", "/data")
+    assert f"/data is {place} for the docker daemon" in said
+    assert "root of their container, who is you outside" in said
