@@ -27,7 +27,7 @@ from lussac.algorithms.fusion.confidence import Evidence, confidence, features
 Floats = NDArray[np.float64]
 
 EDGES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
-SHRINKAGE = 1.0
+SHRINKAGE = 10.0
 """Weight of the squared coefficients, for features of unit variance: what few units say is not believed."""
 
 

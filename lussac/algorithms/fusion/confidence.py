@@ -16,6 +16,7 @@ from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.sums import left_by_two
 from lussac.algorithms.fusion.support import Support
 from lussac.algorithms.fusion.trains import Flat
+from lussac.algorithms.fusion.unclaimed import unclaimed
 from lussac.algorithms.fusion.waveforms import subset
 
 Floats = NDArray[np.float64]
@@ -27,20 +28,22 @@ CERTAINTY = 0.999
 LOOKED_AT, STRONGEST = 300, 8
 MOVING = 0.05
 """Change of the waveforms from which on the tissue moves so far that a unit which is gone may have been lost."""
-WIDE, NARROW = 1.25, 0.5
-MOST_FOREIGN, MOST_LOST, LEAST_EXCESS = 0.1, 0.1, 0.9
+WIDE = 1.25
+MOST_FOREIGN, MOST_LOST, LEAST_EXCESS, MOST_UNCLAIMED = 0.1, 0.1, 0.9, 1.7
+COPIES, SUREST_COPIES = 0.7, 0.05
 SUM, SUREST_SUM = 0.03, 0.003
-INTERCEPT = -8.99
+INTERCEPT = -5.73
 COEFFICIENTS: Mapping[str, float] = {
-    "agreement": 4.61,
-    "second_agreement": 5.04,
-    "wide": -3.38,
-    "narrow": -2.54,
-    "detectability": 1.86,
-    "excess": -7.72,
-    "sum": -3.77,
-    "lost": -92.33,
-    "foreign": -47.88,
+    "agreement": 5.23,
+    "second_agreement": 3.12,
+    "wide": -2.88,
+    "detectability": 0.71,
+    "excess": -7.01,
+    "copies": -1.22,
+    "unclaimed": -5.75,
+    "sum": -1.57,
+    "lost": -59.71,
+    "foreign": -40.89,
 }
 
 
@@ -59,10 +62,14 @@ class Evidence:
         Norm of the mean waveform in standard deviations of the noise along it: how far spikes are from no spikes.
     spread
         Standard deviation of the amplitudes of spikes with the same past, over that expected from noise and from what a neuron's
-        spikes vary by: 1 for a neuron, more for a mixture, less where small spikes are missing.
+        spikes vary by: 1 for a neuron or less, more for a mixture.
     excess
         Energy that is left at the spikes when all spikes are subtracted, over what is left at any time: more than 1 where the
-        spikes are not all alike, or lie under others that nobody found.
+        spikes are not all alike, or lie under others that nobody found; much less where they are copies of each other, which no
+        neuron's are, as what a device put there.
+    unclaimed
+        Spikes like the unit's that are left when all spikes are subtracted, for each of its own: many where a part of a neuron
+        was found.
     rest
         Share of the waveform's energy that two other units with more spikes leave: 0 for what neighbours that fire together make.
     lost
@@ -79,6 +86,7 @@ class Evidence:
     detectability: Floats
     spread: Floats
     excess: Floats
+    unclaimed: Floats
     rest: Floats
     lost: Floats
     contamination: Floats
@@ -129,6 +137,7 @@ def gather(
         detectability=norms,
         spread=spreads / np.sqrt(1 / norms**2 + SMALLEST_SPREAD**2),
         excess=leftovers(source, chunks, found, state.used, looked_at, STRONGEST),
+        unclaimed=unclaimed(source, chunks, found, state.used, state.noise),
         rest=left_by_two(halves.mean(axis=1), state.used.channels, trains.counts, source.samples(settings.overlap)),
         lost=moving * silent,
         **contaminations(source, trains, settings),
@@ -159,6 +168,7 @@ def gather_of_spikes(
         detectability=norms,
         spread=one,
         excess=one,
+        unclaimed=none,
         rest=one,
         lost=none,
         **contaminations(source, trains, settings),
@@ -185,14 +195,14 @@ def features(evidence: Evidence) -> dict[str, Floats]:
 
     Numbers that tell nothing in the range of most right units count beyond it only.
     """
-    spread = np.log(np.maximum(evidence.spread, 0.1))
     return {
         "agreement": evidence.agreement,
         "second_agreement": evidence.second_agreement,
-        "wide": np.maximum(spread - np.log(WIDE), 0),
-        "narrow": np.maximum(np.log(NARROW) - spread, 0),
+        "wide": np.log(np.maximum(evidence.spread, WIDE) / WIDE),
         "detectability": np.log(np.maximum(evidence.detectability, 1)),
         "excess": np.log(np.maximum(evidence.excess, LEAST_EXCESS)),
+        "copies": np.maximum(np.log(COPIES / np.maximum(evidence.excess, SUREST_COPIES)), 0),
+        "unclaimed": np.log1p(np.minimum(evidence.unclaimed, MOST_UNCLAIMED)),
         "sum": np.maximum(np.log(SUM / np.maximum(evidence.rest, SUREST_SUM)), 0),
         "lost": np.minimum(evidence.lost, MOST_LOST),
         "foreign": np.minimum(evidence.foreign, MOST_FOREIGN),
@@ -203,9 +213,9 @@ def confidence(evidence: Evidence, intercept: float = INTERCEPT, coefficients: M
     """Return the probability that a unit is right: at least 0.8 of the spikes of it or of its neuron are the same.
 
     A logistic regression on generated recordings with drift, bursts and overlaps, and the outputs of sorters on them
-    (benchmarks/confidence.py fits it): agreement counts for a unit; against it count amplitudes that vary more or less than noise
-    and the past of the spikes let them, what is left at its spikes, a waveform that is the sum of two others, times
-    without it where the tissue moves, and spikes within the refractory period.
+    (benchmarks/confidence.py fits it): agreement counts for a unit; against it count amplitudes that vary more than noise and the
+    past of the spikes let them, more or much less than noise left at its spikes, spikes like them that it does not have, a
+    waveform that is the sum of two others, times without it where the tissue moves, and spikes within the refractory period.
 
     Parameters
     ----------

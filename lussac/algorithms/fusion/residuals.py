@@ -71,21 +71,32 @@ def residuals(
     residual, starts, inside
         Traces of a chunk, where the windows of its chosen spikes start in them, and which of the chosen these are.
     """
-    margin, library = 2 * model.templates.shape[2], lru_cache(maxsize=2)(model.library)
 
     def chosen_in(chunk: Chunk) -> slice:
         return slice(*np.searchsorted(spikes, np.searchsorted(found.samples, [chunk.start, chunk.stop])))
 
-    def left(chunk: Chunk) -> tuple[NDArray[np.float32], Ints, slice]:
-        first, inside = chunk.start - margin, chosen_in(chunk)
+    needed = [chunk for chunk in chunks if (inside := chosen_in(chunk)).start < inside.stop]
+    for chunk, (traces, first) in zip(needed, left_of(source, needed, found, model), strict=True):
+        inside = chosen_in(chunk)
+        yield traces, found.samples[spikes[inside]] - model.before - first, inside
+
+
+def left_of(source: Source, chunks: Sequence[Chunk], found: Found, model: Model) -> Iterator[tuple[Floats, int]]:
+    """Read chunks of the recording, subtract all spikes, and yield what is left of each, and the position that it starts at.
+
+    It reaches as far beyond the chunk as two waveforms are long.
+    """
+    margin, library = 2 * model.templates.shape[2], lru_cache(maxsize=2)(model.library)
+
+    def left(chunk: Chunk) -> tuple[Floats, int]:
+        first = chunk.start - margin
         traces = source.read(first, chunk.stop + margin)
         near = slice(*np.searchsorted(found.samples, [first, chunk.stop + margin]))
         starts = found.samples[near] - model.before - first
         remove(traces, starts, found.units[near], found.fitted[near], found.tilts[near], library(chunk.block))
-        return traces, found.samples[spikes[inside]] - model.before - first, inside
+        return traces, first
 
-    needed = [chunk for chunk in chunks if (inside := chosen_in(chunk)).start < inside.stop]
-    yield from source.in_order(left, needed)
+    yield from source.in_order(left, chunks)
 
 
 def mean_residuals(

@@ -412,7 +412,7 @@ def test_spikes_in_common_are_those_of_brute_force(world):
 
 SURE = {
     "agreement": 0.97, "second_agreement": 0.9, "snr": 8.0, "detectability": 12.0, "spread": 1.0, "excess": 1.0,
-    "rest": 1.0, "lost": 0.0, "contamination": 0.0, "foreign": 0.0,
+    "unclaimed": 0.0, "rest": 1.0, "lost": 0.0, "contamination": 0.0, "foreign": 0.0,
 }  # fmt: skip
 
 
@@ -423,8 +423,8 @@ def sure(**numbers):
 @pytest.mark.parametrize(
     "worse",
     [
-        {"agreement": 0.6}, {"second_agreement": 0.1}, {"spread": 2.5}, {"spread": 0.3}, {"excess": 1.5},
-        {"rest": 0.005}, {"lost": 0.4}, {"foreign": 0.3},
+        {"agreement": 0.6}, {"second_agreement": 0.1}, {"spread": 2.5}, {"excess": 1.5}, {"excess": 0.1},
+        {"unclaimed": 0.8}, {"rest": 0.005}, {"lost": 0.4}, {"foreign": 0.3},
     ],
 )  # fmt: skip
 def test_what_speaks_against_a_unit_lowers_its_confidence(worse):
