@@ -33,8 +33,7 @@ class Agreed:
 
 def as_given(candidates: Candidates) -> Candidates:
     """Return the candidates with spikes where the analyses have them: noise moves the largest deflection of a quiet unit."""
-    moved = np.repeat(candidates.shifts[candidates.origins], candidates.trains.counts)
-    return replace(candidates, trains=Flat(candidates.trains.samples - moved, candidates.trains.offsets))
+    return replace(candidates, trains=candidates.trains.moved(-candidates.shifts[candidates.origins]))
 
 
 def agreed(found: Flat, candidates: Candidates, window: int, duration: int, least: int) -> list[Agreed]:
@@ -60,7 +59,7 @@ def agreed(found: Flat, candidates: Candidates, window: int, duration: int, leas
     new = np.flatnonzero(
         ~stood_for(found, candidates.trains, window, duration) & ~stood_for(found, given.trains, window, duration)
     )
-    trains = Flat.of([given.trains[int(candidate)] for candidate in new])
+    trains = given.trains.only(new)
     agreement, analyses = agreements(trains, trains, window), candidates.analyses[new]
     agreement[analyses[:, None] == analyses[None]] = 0
     free = np.ones(len(new), np.bool_)

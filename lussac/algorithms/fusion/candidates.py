@@ -1,6 +1,6 @@
 """The units of all analyses, aligned, with their waveforms and what they share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +66,7 @@ class Candidates:
 
 
 def prepare(
-    source: Source, chunks: Sequence[Chunk], trains: Sequence[Ints], analyses: Sequence[int], settings: Settings
+    source: Source, chunks: Sequence[Chunk], trains: Sequence[Ints] | Flat, analyses: Sequence[int], settings: Settings
 ) -> Candidates:
     """Align and measure all units, and choose the set of them that explains the spikes best.
 
@@ -83,14 +83,14 @@ def prepare(
     """
     given = Flat.of(trains)
 
-    def measured(usable: Sequence[Ints]) -> tuple[Waveforms, Ints, Flat]:
+    def measured(usable: Iterable[Ints]) -> tuple[Waveforms, Ints, Flat]:
         waveforms, shifts = measure(
-            source, chunks, trains, usable, before=source.samples(settings.before), after=source.samples(settings.after),
+            source, chunks, given, usable, before=source.samples(settings.before), after=source.samples(settings.after),
             max_shift=source.samples(settings.max_shift), channels=settings.channels, limit=settings.template_spikes,
         )  # fmt: skip
-        return waveforms, shifts, Flat(given.samples + np.repeat(shifts, given.counts), given.offsets)
+        return waveforms, shifts, given.moved(shifts)
 
-    waveforms, shifts, flat = measured([np.arange(len(train)) for train in trains])
+    waveforms, shifts, flat = measured(np.arange(count) for count in given.counts)
     waveforms, shifts, flat = measured(uncovered(flat, waveforms, source.samples(settings.coincidence)))
     templates = shrink(waveforms.means, waveforms.counts.sum(axis=1))
     amplitude, energies = amplitudes(source, chunks, flat, waveforms)
@@ -126,13 +126,13 @@ class Measured:
 
 def select(each: Measured, units: Ints, window: int, settings: Settings) -> NDArray[np.bool_]:
     """Choose among some of the units the set that explains the spikes best: (units,) bool."""
-    trains = Flat.of([each.trains[int(unit)] for unit in units])
-    amplitude = np.concatenate([np.empty(0, np.float32), *(each.amplitude[each.trains.slice(int(unit))] for unit in units)])
+    trains = each.trains.only(units)
     cosines = each.cosines[np.ix_(units, units)]
-    reward = rewards(trains, amplitude, each.energies[units], cosines, min_cosine=settings.similar, window=window)
+    reward = rewards(trains, each.amplitude, each.energies[units], cosines, min_cosine=settings.similar, window=window)
     counts = pair_counts(trains, window)
     backing = backed(counts, trains.counts, each.analyses[units])
-    gains = (1 + BACKING * backing) * sums_of(reward - settings.spike_cost, trains) - settings.unit_cost
+    reward -= settings.spike_cost
+    gains = (1 + BACKING * backing) * sums_of(reward, trains) - settings.unit_cost
     costs = 2 * (1 - settings.spike_cost) * np.minimum(counts, counts.T) * cosines
     energies = np.maximum(each.energies[units], 1e-3)
     shares = np.divide.outer(energies, energies)
@@ -168,10 +168,10 @@ def unravelled(candidates: Candidates, sums: Sequence[Sum]) -> Candidates:
     parts = [(one.unit, part, lag) for one in sums for part, lag in zip(one.parts, one.lags, strict=True)]
     whose = np.concatenate([single, np.array([unit for unit, _, _ in parts], np.int64)])
     looks = np.concatenate([single, np.array([part for _, part, _ in parts], np.int64)])
-    trains = [candidates.trains[int(unit)] for unit in single] + [candidates.trains[unit] + lag for unit, _, lag in parts]
+    lags = np.concatenate([np.zeros(len(single), np.int64), np.array([lag for _, _, lag in parts], np.int64)])
     return Candidates(
-        Flat.of(trains), candidates.shifts, candidates.analyses[whose], candidates.origins[whose], candidates.templates[looks],
-        candidates.channels[looks], candidates.before, candidates.shares[:, whose],
+        candidates.trains.only(whose).moved(lags), candidates.shifts, candidates.analyses[whose], candidates.origins[whose],
+        candidates.templates[looks], candidates.channels[looks], candidates.before, candidates.shares[:, whose],
         np.concatenate([candidates.chosen[single], np.zeros(len(parts), np.bool_)]),
     )  # fmt: skip
 

@@ -84,7 +84,7 @@ def amplitudes(source: Source, chunks: Sequence[Chunk], trains: Flat, waveforms:
     def project(chunk: Chunk) -> None:
         near = trains.between(chunk.start, chunk.stop)
         if len(near.samples):
-            half = (near.index - trains.offsets[near.units]) % 2
+            half = (near.index - trains.starts[near.units]) % 2
             first, projections = chunk.start - waveforms.before, np.empty(len(near.samples), np.float32)
             traces = source.read(first, chunk.stop + after)
             _project(traces, first, near.samples, near.units, half, templates, waveforms.channels, waveforms.before, projections)
@@ -124,6 +124,8 @@ def best_rival(samples: Ints, units: Ints, gains: Floats, cosines: Floats, min_c
 
 def rewards(trains: Flat, amplitude: Floats, energies: Floats, cosines: Floats, *, min_cosine: float, window: int) -> Floats:
     """Share of what can be explained at every spike that its unit explains: 1 at best, -1 where there is no spike.
+
+    `amplitude`, and what is returned, has a value for every spike of the flat array; those of no unit's spikes mean nothing.
 
     The gain of subtracting the template is energy x (2 amplitude - 1); it is divided by the largest gain of any similar unit
     there. A unit that mixes two neurons explains little of either where some analysis holds them apart.

@@ -33,8 +33,7 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
 
     own = np.flatnonzero(candidates.chosen)
     blocks = 1 + max((chunk.block for chunk in chunks), default=0)
-    start = Flat.of([candidates.trains[int(unit)] for unit in own])
-    state = refined(first_model(candidates, blocks), start)
+    state = refined(first_model(candidates, blocks), candidates.trains.only(own))
     model, trains = cleaned(source, chunks, candidates, state, settings)
     del state  # so that its spikes are not in memory beside the next ones
     state = refined(model, trains)
@@ -112,7 +111,7 @@ class Fused:
     shifts: Ints
 
 
-def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settings: Settings) -> Fused:
+def fuse(source: Source, trains: Sequence[Ints] | Flat, analyses: Sequence[int], settings: Settings) -> Fused:
     """Make one set of neurons of the units of several analyses.
 
     Parameters
@@ -126,11 +125,12 @@ def fuse(source: Source, trains: Sequence[Ints], analyses: Sequence[int], settin
     settings
         Numbers of the method.
     """
+    given = Flat.of(trains)
     chunks = cut(source, source.samples(1e3 * settings.chunk), source.samples(1e3 * settings.block), settings.max_blocks)
-    usable = [index for index, train in enumerate(trains) if len(train) >= settings.min_spikes]
+    usable = np.flatnonzero(given.counts >= settings.min_spikes).tolist()
     if not usable or not chunks:
         return nothing(len(trains))
-    candidates = prepare(source, chunks, [trains[i] for i in usable], [analyses[i] for i in usable], settings)
+    candidates = prepare(source, chunks, given.only(np.array(usable)), [analyses[i] for i in usable], settings)
     state = settle(source, chunks, candidates, settings)
     window = source.samples(settings.coincidence)
     found, supported = completed_by(source, state.trains(), state.norms, candidates, settings)

@@ -1,5 +1,7 @@
 """Which spikes lie under a louder unit's: they say little about what their own unit looks like."""
 
+from collections.abc import Iterator
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,8 @@ SAME = 0.5
 ENOUGH, LEAST = 0.3, 15
 
 
-def uncovered(trains: Flat, waveforms: Waveforms, window: int) -> list[Ints]:
-    """Return for every unit the spikes that no louder unit's spike overlaps.
+def uncovered(trains: Flat, waveforms: Waveforms, window: int) -> Iterator[Ints]:
+    """Yield for every unit the spikes that no louder unit's spike overlaps.
 
     A mean over all spikes holds what neighbours that fire together with the unit add: a neighbour ten times as loud beside one
     spike in ten is as large as the unit itself. A unit that is nearly always covered keeps all its spikes.
@@ -30,8 +32,8 @@ def uncovered(trains: Flat, waveforms: Waveforms, window: int) -> list[Ints]:
         Spikes of two units within it are the same event, in samples. Units that have half of the smaller one's spikes in common
         may be one neuron, or one holds the other: neither covers the other.
 
-    Returns
-    -------
+    Yields
+    ------
     Sorted indices into each train.
     """
     counts = pair_counts(trains, window)
@@ -41,11 +43,9 @@ def uncovered(trains: Flat, waveforms: Waveforms, window: int) -> list[Ints]:
     louder = energies[None, :] > energies[:, None]
     covers = louder & ~same & meets(waveforms.channels)
     covered = covered_by(trains, covers, waveforms.halves.shape[2])
-    free = [np.flatnonzero(~covered[start:stop]) for start, stop in zip(trains.offsets, trains.offsets[1:], strict=False)]
-    return [
-        own if len(own) >= max(ENOUGH * count, LEAST) else np.arange(count)
-        for own, count in zip(free, trains.counts.tolist(), strict=True)
-    ]
+    for unit, count in enumerate(trains.counts.tolist()):
+        own = np.flatnonzero(~covered[trains.slice(unit)])
+        yield own if len(own) >= max(ENOUGH * count, LEAST) else np.arange(count)
 
 
 def meets(channels: Ints) -> Bools:

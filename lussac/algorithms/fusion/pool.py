@@ -40,7 +40,7 @@ def thin(samples: Ints, gap: int) -> Ints:
             out[count] = samples[(first + index) // 2]
             count += 1
             first = index
-    return out[:count]
+    return out[:count].copy()
 
 
 def propose(candidates: Flat, members: Sequence[Sequence[Member]], trains: Flat, gap: int) -> Flat:

@@ -114,8 +114,7 @@ def members(
 
 def trains_of(samples: Ints, units: Ints, size: int) -> Flat:
     """Sort spikes, given in order of time, by unit."""
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(units, minlength=size))])
-    return Flat(samples[np.argsort(units, kind="stable")], offsets)
+    return Flat.one_after_another(samples[np.argsort(units, kind="stable")], np.bincount(units, minlength=size))
 
 
 def refine(

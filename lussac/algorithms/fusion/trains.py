@@ -1,4 +1,4 @@
-"""Spike trains of many units in two flat arrays, and what is counted on them.
+"""Spike trains of many units in one flat array, and what is counted on them.
 
 Spikes in the order of time are only ever made for a stretch of time, so that they cost no memory that grows with a recording.
 """
@@ -19,7 +19,7 @@ AT_ONCE = 1 << 15
 
 @dataclass(frozen=True, slots=True)
 class InTime:
-    """Spikes of several units in the order of time: position, unit, and index into the flat arrays."""
+    """Spikes of several units in the order of time: position, unit, and index into the flat array."""
 
     samples: Ints
     units: Ints
@@ -28,45 +28,68 @@ class InTime:
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """The trains of many units, one after the other: unit u owns `samples[offsets[u]:offsets[u + 1]]`, sorted."""
+    """The trains of many units: the spikes of unit u are `samples[starts[u]:stops[u]] + shifts[u]`, sorted.
+
+    Trains that are moved, chosen or named twice share the array: none of that copies a spike.
+    """
 
     samples: Ints
-    offsets: Ints
+    starts: Ints
+    stops: Ints
+    shifts: Ints
 
     @classmethod
-    def of(cls, trains: Sequence[Ints]) -> "Flat":
-        """Lay trains one after the other."""
-        offsets = np.concatenate([[0], np.cumsum([len(train) for train in trains])]).astype(np.int64)
+    def of(cls, trains: "Sequence[Ints] | Flat") -> "Flat":
+        """Lay trains one after the other, unless they are."""
+        if isinstance(trains, Flat):
+            return trains
+        sizes = np.array([len(train) for train in trains], np.int64)
         samples = np.concatenate([np.empty(0, np.int64), *trains]).astype(np.int64, copy=False)
-        return cls(samples, offsets)
+        return cls.one_after_another(samples, sizes)
+
+    @classmethod
+    def one_after_another(cls, samples: Ints, sizes: Ints) -> "Flat":
+        """Return the trains of so many spikes each that lie one after the other in an array."""
+        stops = np.cumsum(sizes, dtype=np.int64)
+        return cls(samples, stops - sizes, stops, np.zeros(len(stops), np.int64))
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.starts)
 
     def __getitem__(self, unit: int) -> Ints:
-        return self.samples[self.slice(unit)]
+        own = self.samples[self.slice(unit)]
+        return own + self.shifts[unit] if self.shifts[unit] else own
 
     def slice(self, unit: int) -> slice:
         """Where the spikes of a unit lie."""
-        return slice(int(self.offsets[unit]), int(self.offsets[unit + 1]))
+        return slice(int(self.starts[unit]), int(self.stops[unit]))
 
     @property
     def counts(self) -> Ints:
         """Number of spikes of every unit."""
-        return np.diff(self.offsets)
+        return self.stops - self.starts
+
+    def only(self, units: Ints) -> "Flat":
+        """Return the trains of these units; a unit may be named twice."""
+        return Flat(self.samples, self.starts[units], self.stops[units], self.shifts[units])
+
+    def moved(self, by: Ints) -> "Flat":
+        """Return the trains with something added to the positions of each unit."""
+        return Flat(self.samples, self.starts, self.stops, self.shifts + by)
 
     def between(self, start: int, stop: int) -> InTime:
         """Return the spikes with start <= position < stop, sorted by position, then unit."""
-        index, units = _between(self.samples, self.offsets, start, stop)
-        order = np.argsort(self.samples[index], kind="stable")
-        return InTime(self.samples[index[order]], units[order], index[order])
+        samples, units, index = _between(self.samples, self.starts, self.stops, self.shifts, start, stop)
+        order = np.argsort(samples, kind="stable")
+        return InTime(samples[order], units[order], index[order])
 
     def stretches(self, margin: int = 0) -> Iterator[tuple[int, int]]:
         """Yield start and stop of stretches of time, each of about `AT_ONCE` spikes, that hold all and a margin around them."""
-        if len(self.samples):
-            first, last = int(self.samples.min()) - margin, int(self.samples.max()) + margin + 1
-            edges = np.linspace(first, last, 2 + len(self.samples) // AT_ONCE).astype(np.int64).tolist()
-            yield from pairwise(edges)
+        some = self.only(np.flatnonzero(self.counts))
+        if len(some):
+            first, last = some.samples[some.starts] + some.shifts, some.samples[some.stops - 1] + some.shifts
+            ends, pieces = (int(first.min()) - margin, int(last.max()) + margin + 1), 1 + int(some.counts.sum()) // AT_ONCE
+            yield from pairwise(np.linspace(*ends, 1 + pieces).astype(np.int64).tolist())
 
 
 def by_label(labels: NDArray[np.integer], size: int) -> list[Ints]:
@@ -75,22 +98,22 @@ def by_label(labels: NDArray[np.integer], size: int) -> list[Ints]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _between(samples: Ints, offsets: Ints, start: int, stop: int) -> tuple[Ints, Ints]:
-    """Return indices of the spikes in a stretch of time, unit by unit, and their units."""
-    size = len(offsets) - 1
+def _between(samples: Ints, starts: Ints, stops: Ints, shifts: Ints, start: int, stop: int) -> tuple[Ints, Ints, Ints]:
+    """Return positions of the spikes in a stretch of time, unit by unit, their units, and their indices."""
+    size = len(starts)
     edges = np.empty((size, 2), np.int64)
     for unit in range(size):
-        own = samples[offsets[unit] : offsets[unit + 1]]
-        edges[unit, 0] = offsets[unit] + np.searchsorted(own, start)
-        edges[unit, 1] = offsets[unit] + np.searchsorted(own, stop)
+        own = samples[starts[unit] : stops[unit]]
+        edges[unit, 0] = starts[unit] + np.searchsorted(own, start - shifts[unit])
+        edges[unit, 1] = starts[unit] + np.searchsorted(own, stop - shifts[unit])
     total = (edges[:, 1] - edges[:, 0]).sum()
-    index, units = np.empty(total, np.int64), np.empty(total, np.int64)
+    positions, units, index = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.int64)
     count = 0
     for unit in range(size):
         for spike in range(edges[unit, 0], edges[unit, 1]):
-            index[count], units[count] = spike, unit
+            positions[count], units[count], index[count] = samples[spike] + shifts[unit], unit, spike
             count += 1
-    return index, units
+    return positions, units, index
 
 
 def pair_counts(trains: Flat, window: int) -> NDArray[np.int32]:

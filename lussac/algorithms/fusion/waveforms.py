@@ -1,6 +1,6 @@
 """Mean waveforms of all candidates, on their strongest channels, and how alike they are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numba
@@ -85,8 +85,8 @@ def dense_means(
 def measure(
     source: Source,
     chunks: Sequence[Chunk],
-    trains: Sequence[Ints],
-    usable: Sequence[Ints],
+    trains: Flat,
+    usable: Iterable[Ints],
     *,
     before: int,
     after: int,
@@ -126,11 +126,10 @@ def measure(
     kept = min(channels, source.channels)
     per_unit = 8 * source.channels * (before + after + 2 * max_shift)
     size = max(1, batch_bytes // per_unit)
+    spikes = [subset(own, limit) for own in usable]
     parts = [
-        _measure_batch(
-            source, chunks, trains[start : start + size], usable[start : start + size], before, after, max_shift, kept, limit
-        )
-        for start in range(0, len(trains), size)
+        _measure_batch(source, chunks, trains.only(units), [spikes[unit] for unit in units], before, after, max_shift, kept)
+        for units in np.split(np.arange(len(trains)), range(size, len(trains), size))
     ]
     halves, chosen, counts, shifts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return Waveforms(halves, chosen, counts, before), shifts
@@ -139,17 +138,15 @@ def measure(
 def _measure_batch(
     source: Source,
     chunks: Sequence[Chunk],
-    trains: Sequence[Ints],
-    usable: Sequence[Ints],
+    trains: Flat,
+    spikes: Sequence[Ints],
     before: int,
     after: int,
     max_shift: int,
     kept: int,
-    limit: int,
 ) -> tuple[Floats, Ints, Ints, Ints]:
-    chosen_spikes = [subset(spikes, limit) for spikes in usable]
-    flat = Flat.of([train[spikes] for train, spikes in zip(trains, chosen_spikes, strict=True)])
-    dense, counts = dense_means(source, chunks, flat, np.concatenate(chosen_spikes) % 2, before + max_shift, after + max_shift)
+    flat = Flat.of([trains[unit][own] for unit, own in enumerate(spikes)])
+    dense, counts = dense_means(source, chunks, flat, np.concatenate(spikes) % 2, before + max_shift, after + max_shift)
     halves, chosen, shifts = crop(dense, counts, before, after, max_shift, kept)
     return halves, chosen, counts, shifts
 

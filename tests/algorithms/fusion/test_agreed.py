@@ -67,9 +67,7 @@ def test_trains_of_chance_do_not_agree(quiet, seed):
 def test_spikes_lie_where_the_analyses_have_them(quiet):
     own = quiet.trains[2]
     candidates = candidates_of(quiet, [own, own + 1], [0, 1])
-    moved = replace(
-        candidates, trains=Flat(candidates.trains.samples + 3, candidates.trains.offsets), shifts=candidates.shifts + 3
-    )
+    moved = replace(candidates, trains=candidates.trains.moved(3), shifts=candidates.shifts + 3)
     given_ = as_given(moved)
     assert given_.trains[0].tolist() == own.tolist()
     assert given_.trains[1].tolist() == (own + 1).tolist()

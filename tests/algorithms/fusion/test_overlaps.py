@@ -30,7 +30,7 @@ def test_a_unit_covers_what_its_strongest_channel_reaches():
 
 def measured(world, trains):
     return measure(
-        world.source, world.chunks, trains, [np.arange(len(train)) for train in trains], before=7, after=13, max_shift=4,
+        world.source, world.chunks, Flat.of(trains), [np.arange(len(train)) for train in trains], before=7, after=13, max_shift=4,
         channels=4, limit=1000,
     )[0]  # fmt: skip
 
@@ -40,7 +40,7 @@ def test_spikes_under_a_louder_neuron_say_nothing_about_their_own(world, make):
     loud = np.concatenate([quiet[::4] + 3, np.arange(350, 39_000, 800)])
     world = make(world.waveforms * np.array([6.0, 1.0, 1.0], np.float32)[:, None, None], [np.sort(loud), quiet])
     trains = [np.sort(loud), quiet, quiet[::2]]
-    usable = uncovered(Flat.of(trains), measured(world, trains), 2)
+    usable = list(uncovered(Flat.of(trains), measured(world, trains), 2))
     assert usable[0].tolist() == list(range(len(loud)))
     assert usable[1].tolist() == [spike for spike in range(len(quiet)) if spike % 4]
     assert usable[2].tolist() == [spike for spike in range(len(quiet[::2])) if spike % 2]
@@ -50,5 +50,5 @@ def test_a_unit_that_is_nearly_always_covered_keeps_all_spikes(world, make):
     quiet = np.arange(200, 39_000, 400)
     loud = np.sort(np.concatenate([quiet[:80] + 3, np.arange(350, 39_000, 200)]))
     world = make(world.waveforms * np.array([6.0, 1.0, 1.0], np.float32)[:, None, None], [loud, quiet])
-    usable = uncovered(Flat.of([loud, quiet]), measured(world, [loud, quiet]), 2)
+    usable = list(uncovered(Flat.of([loud, quiet]), measured(world, [loud, quiet]), 2))
     assert len(usable[1]) == len(quiet)

@@ -12,7 +12,7 @@ few = settings(max_examples=25, deadline=None)
 
 def measured(world, trains, **changes):
     options = {"before": 7, "after": 13, "max_shift": 4, "channels": 4, "limit": 1000} | changes
-    return measure(world.source, world.chunks, trains, [np.arange(len(train)) for train in trains], **options)
+    return measure(world.source, world.chunks, Flat.of(trains), [np.arange(len(train)) for train in trains], **options)
 
 
 def test_mean_waveforms_are_those_of_brute_force(world):
@@ -30,7 +30,8 @@ def test_mean_waveforms_are_those_of_brute_force(world):
 def test_a_mean_is_taken_of_the_spikes_that_may_be_used_each_in_its_half(world):
     train = world.trains[0]
     usable = np.array([1, 2, 5, 6, 9])
-    waveforms, _ = measure(world.source, world.chunks, [train], [usable], before=7, after=13, max_shift=0, channels=4, limit=4)
+    trains = Flat.of([train])
+    waveforms, _ = measure(world.source, world.chunks, trains, [usable], before=7, after=13, max_shift=0, channels=4, limit=4)
     assert waveforms.counts.tolist() == [[2, 2]]
     for half, spikes in enumerate(([2, 6], [1, 5])):
         expected = np.mean([world.traces[sample - 7 : sample + 13] for sample in train[spikes]], axis=0)
