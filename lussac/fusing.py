@@ -1,7 +1,7 @@
 """Fusion of analyses on the traces of a recording: between the files of users and `lussac.algorithms.fusion`."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lussac.algorithms.fusion import fuse as method
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Source
+from lussac.algorithms.fusion.trains import Flat
 from lussac.algorithms.timeline import Timeline, Train
 from lussac.bandpass import read_scaled, scaling
 from lussac.params import Band, Count, Fraction, Milliseconds, Periods, Strict
@@ -58,16 +59,22 @@ class FusedUnit:
     numbers: Mapping[str, float]
 
 
+def laid_out(trains: Mapping[UnitRef, Train]) -> tuple[list[UnitRef], Flat]:
+    """Lay the trains of all units into one array, in an order that doesn't depend on theirs."""
+    refs = sorted(trains, key=lambda ref: (ref.sorting, str(ref.unit)))
+    return refs, Flat.of([trains[ref] for ref in refs])
+
+
 def fuse(
-    trains: Mapping[UnitRef, Train], timeline: Timeline, traces: Traces, params: FusionParams, refractory_period: Periods,
+    refs: Sequence[UnitRef], trains: Flat, timeline: Timeline, traces: Traces, params: FusionParams, refractory_period: Periods,
     max_shift: float, log: logging.Logger,
 ) -> tuple[FusedUnit, ...]:  # fmt: skip
     """Fuse analyses.
 
     Parameters
     ----------
-    trains
-        Sorted positions on the timeline, of every unit of every analysis.
+    refs, trains
+        Every unit of every analysis, as they are `laid_out`: positions on the timeline.
     timeline
         The segments of the recording.
     traces
@@ -86,7 +93,6 @@ def fuse(
     units
         With at least the wanted confidence, the most certain first.
     """
-    refs = sorted(trains, key=lambda ref: (ref.sorting, str(ref.unit)))
     names = sorted({ref.sorting for ref in refs})
     settings = Settings(
         before=params.ms_before,
@@ -99,7 +105,7 @@ def fuse(
         block=params.block_s,
     )
     source = source_of(traces, params.filter, timeline)
-    fused = method.fuse(source, [trains[ref] for ref in refs], [names.index(ref.sorting) for ref in refs], settings)
+    fused = method.fuse(source, trains, [names.index(ref.sorting) for ref in refs], settings)
     table = fused.evidence.table()
     units = [
         FusedUnit(

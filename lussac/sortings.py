@@ -1,13 +1,15 @@
 """Sortings inside the pipeline: built, checked, chosen by category, put together again, written to disk and hashed.
 
 A sorting of the pipeline is always a `NumpySorting` whose spikes are in order (segment, sample, unit) and whose unit ids are
-all int or all str. Nothing here changes the sorting it is given.
+all int or all str. Nothing here changes the sorting it is given, and sortings may share the array of their spikes. One that was
+read from the disk has its spikes in memory only where they are looked at.
 """
 
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from spikeinterface.core import BaseRecording, BaseSorting, NumpySorting
@@ -23,6 +25,8 @@ from lussac.units import NO_CATEGORY, Selector, UnitId
 CATEGORY = "lussac_category"
 SPIKES_FILE = "spikes.npy"
 UNITS_FILE = "units.json"
+LOOKED_AT = 1 << 16
+"""Spikes that are looked at at once where an array over all of them would need as much memory as they do."""
 RATE_TOLERANCE = 1e-2
 """Hz that the sampling frequencies of a recording and of a sorting may differ by."""
 
@@ -56,7 +60,8 @@ def build(
     Parameters
     ----------
     spikes
-        Structured array with `sample_index`, `unit_index` and `segment_index`, in any order.
+        Structured array with `sample_index`, `unit_index` and `segment_index`, in any order; not copied where it has the right
+        one, so that nobody may change it afterwards.
     ids
         Unit ids, all int or all str.
     sampling_frequency
@@ -74,26 +79,44 @@ def build(
     if not _consistent(spikes, len(ids), segments):
         raise ValueError("there are spikes of a unit or segment that doesn't exist")
     ordered = _in_order(spikes)
-    names = np.array(ids) if len(ids) else np.empty(0, dtype=np.int64)
-    sorting = NumpySorting(ordered, sampling_frequency, names)
+    return _completed(NumpySorting(ordered, sampling_frequency, _names(ids)), ordered, segments, values or {})
+
+
+def _names(ids: Sequence[UnitId]) -> Column:
+    return np.array(ids) if len(ids) else np.empty(0, dtype=np.int64)
+
+
+def _completed(sorting: NumpySorting, spikes: Column, segments: int, values: Properties) -> NumpySorting:
+    """Add the last segments, which have no spikes, and the properties."""
     for index in range(sorting.get_num_segments(), segments):
-        sorting.add_sorting_segment(SpikeVectorSortingSegment(ordered, index, names))
-    for key, column in (values or {}).items():
+        sorting.add_sorting_segment(SpikeVectorSortingSegment(spikes, index, sorting.unit_ids))
+    for key, column in values.items():
         sorting.set_property(key, column)
     return sorting
 
 
 def _in_order(spikes: Column) -> Column:
-    """Return a copy of spikes, ordered by segment, sample and unit, in the one type that they are written in."""
-    fields = [np.ascontiguousarray(spikes[name], dtype=np.int64) for name in ("segment_index", "sample_index", "unit_index")]
-    ordered = np.empty(len(spikes), dtype=SPIKE)
-    order = None if _is_ordered(*fields) else np.lexsort(fields[::-1])
-    for name, values in zip(("segment_index", "sample_index", "unit_index"), fields, strict=True):
-        ordered[name] = values if order is None else values[order]
-    return ordered
+    """Return spikes ordered by segment, sample and unit, in the one type that they are written in: themselves if they are so."""
+    typed = np.ascontiguousarray(spikes, dtype=SPIKE) if spikes.dtype == SPIKE else _typed(spikes)
+    if _is_ordered(typed):
+        return typed
+    return typed[np.lexsort([typed[name] for name in ("unit_index", "sample_index", "segment_index")])]
 
 
-def _is_ordered(segments: Column, samples: Column, units: Column) -> bool:
+def _typed(spikes: Column) -> Column:
+    typed = np.empty(len(spikes), dtype=SPIKE)
+    for name in SPIKE.names or ():
+        typed[name] = spikes[name]
+    return typed
+
+
+def _is_ordered(spikes: Column) -> bool:
+    """Tell whether spikes are in order, looking at a stretch of them at a time."""
+    return all(_follow(spikes[first : first + LOOKED_AT + 1]) for first in range(0, len(spikes), LOOKED_AT))
+
+
+def _follow(spikes: Column) -> bool:
+    segments, samples, units = (spikes[name] for name in ("segment_index", "sample_index", "unit_index"))
     later = samples[1:] > samples[:-1]
     later |= (samples[1:] == samples[:-1]) & (units[1:] >= units[:-1])
     return bool(np.all((segments[1:] > segments[:-1]) | ((segments[1:] == segments[:-1]) & later)))
@@ -213,12 +236,19 @@ def gather(before: BaseSorting, selected: BaseSorting, after: BaseSorting | None
     rest = keep(before, [unit for unit in unit_ids(before) if unit not in given])
     if after is None:
         return rest
-    spikes = after.to_spike_vector().copy()
-    spikes["unit_index"] += rest.get_num_units()
     ids = [*unit_ids(rest), *_fresh_ids(unit_ids(after), taken=unit_ids(rest), used=[*unit_ids(before), *unit_ids(after)])]
     values = columns.join(properties(rest), _restored(selected, after), rest.get_num_units(), after.get_num_units())
-    both = np.concatenate([rest.to_spike_vector(), spikes])
-    return build(both, ids, before.sampling_frequency, before.get_num_segments(), values)
+    return build(_followed_by(rest, after), ids, before.sampling_frequency, before.get_num_segments(), values)
+
+
+def _followed_by(rest: BaseSorting, after: BaseSorting) -> Column:
+    """Return the spikes of both, the units of the second counted after those of the first."""
+    first, second = rest.to_spike_vector(), after.to_spike_vector()
+    if not rest.get_num_units():
+        return second
+    both = np.concatenate([first, second])
+    both["unit_index"][len(first) :] += rest.get_num_units()
+    return both
 
 
 def _fresh_ids(wanted: Sequence[UnitId], taken: Collection[UnitId], used: Collection[UnitId]) -> list[UnitId]:
@@ -298,17 +328,52 @@ def save(sorting: BaseSorting, folder: Path) -> None:
     (folder / UNITS_FILE).write_text(_units_json(sorting), encoding="utf-8")
 
 
+class StoredSorting(NumpySorting):
+    """A sorting whose spikes lie in a file.
+
+    They are mapped anew whenever they are asked for: what was read of them leaves the memory with the array that is given.
+    """
+
+    def __init__(self, file: Path, sampling_frequency: float, unit_ids: Column) -> None:
+        super().__init__(_mapped(file), sampling_frequency, unit_ids)
+        self._file = file
+
+    def to_spike_vector(self, *args: Any, **options: Any) -> Column:  # noqa: ANN401 - SpikeInterface's own
+        """Return the spikes, as every sorting does."""
+        return super().to_spike_vector(*args, **options) if args or options else _mapped(self._file)
+
+
+def _mapped(file: Path) -> Column:
+    return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+
+
 def load(folder: Path) -> NumpySorting:
-    """Read what `save` wrote."""
-    spikes = np.load(folder / SPIKES_FILE, allow_pickle=False)
+    """Read what `save` wrote; its files must stay, and stay as they are, as long as the sorting is used."""
     units = json.loads((folder / UNITS_FILE).read_text(encoding="utf-8"))
     values = {key: columns.from_json(column) for key, column in units["properties"].items()}
-    return build(spikes, units["ids"], units["sampling_frequency"], units["segments"], values)
+    ids, rate, segments = units["ids"], units["sampling_frequency"], units["segments"]
+    spikes = _mapped(folder / SPIKES_FILE)
+    if spikes.dtype != SPIKE or not _is_ordered(spikes) or not _consistent(spikes, len(ids), segments):
+        return build(spikes, ids, rate, segments, values)
+    return _completed(StoredSorting(folder / SPIKES_FILE, rate, _names(ids)), _mapped(folder / SPIKES_FILE), segments, values)
+
+
+def shelve(sortings: Mapping[str, BaseSorting], folder: Path) -> dict[str, NumpySorting]:
+    """Write sortings into a folder and return them as they lie there, so that they need no memory."""
+    for name, sorting in sortings.items():
+        save(sorting, folder / name)
+    return {name: load(folder / name) for name in sortings}
+
+
+def held(sorting: BaseSorting) -> NumpySorting:
+    """Return a sorting that has its spikes in memory, whatever becomes of its files."""
+    spikes, segments = sorting.to_spike_vector().copy(), sorting.get_num_segments()
+    return build(spikes, unit_ids(sorting), sorting.sampling_frequency, segments, properties(sorting))
 
 
 def content_hash(sorting: BaseSorting) -> str:
     """Return the sha256 of all that a sorting holds: equal for equal sortings, wherever they came from."""
-    digest = hashlib.sha256(_in_order(sorting.to_spike_vector()).tobytes())
+    digest = hashlib.sha256(_in_order(sorting.to_spike_vector()).view(np.uint8).data)
     digest.update(_units_json(sorting).encode())
     return digest.hexdigest()
 

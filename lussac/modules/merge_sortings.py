@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from lussac.algorithms.agreement import Choice, Scoring, shifted_jaccard
 from lussac.algorithms.contrast import Contrast, Limits, SpikeStatistics
 from lussac.algorithms.merging import Candidates, Merging, Neuron, Settings, merge
-from lussac.algorithms.timeline import Train
-from lussac.fusing import FusedUnit, FusionParams, fuse
+from lussac.algorithms.timeline import Timeline, Train
+from lussac.fusing import FusedUnit, FusionParams, fuse, laid_out
 from lussac.modules import MEMBER_AGREEMENT, MERGED
 from lussac.modules._neurons import Found, merged_sorting, name_of
 from lussac.modules.base import Context, Module, ModuleParams, Outcome, Sortings
 from lussac.params import Count, Fraction, Milliseconds, Periods, Strict, WaveformExtraction
 from lussac.recording import timeline
-from lussac.sortings import trains
+from lussac.sortings import trains, unit_ids
 from lussac.traces import Templates
 from lussac.units import Action, Decision, UnitRef
 
@@ -146,17 +146,23 @@ def run(sortings: Sortings, params: Params, context: Context) -> Outcome:
     """Merge all analyses into one sorting; the order in which they are given has no influence."""
     named = {name: sortings[name] for name in sorted(sortings)}
     line = timeline(context.recording)
-    units = {UnitRef(name, unit): train for name, part in named.items() for unit, train in trains(part, line).items()}
-    empty = [Decision(ref, Action.REMOVED, "it has no spikes") for ref, train in units.items() if not len(train)]
-    with_spikes = {ref: train for ref, train in units.items() if len(train)}
     if params.fusion is None:
-        found, decisions, arrays = by_agreement(with_spikes, named, params, context)
+        found, decisions, arrays = by_agreement(named, params, context)
     else:
-        found, decisions, arrays = by_fusion(with_spikes, params, params.fusion, context)
-    decisions = [_with_agreement(decision, with_spikes, found, params, context) for decision in decisions]
-    context.log.info("%d units of %d analyses: %d neurons.", len(units), len(named), len(found))
+        found, decisions, arrays = by_fusion(named, params, params.fusion, context)
+    units = units_of(named, line)
+    refs = [UnitRef(name, unit) for name, part in named.items() for unit in unit_ids(part)]
+    empty = [Decision(ref, Action.REMOVED, "it has no spikes") for ref in refs if ref not in units]
+    decisions = [_with_agreement(decision, units, found, params, context) for decision in decisions]
+    context.log.info("%d units of %d analyses: %d neurons.", len(refs), len(named), len(found))
     result = merged_sorting(found, named, line, context.recording.sampling_frequency)
     return Outcome(sortings={MERGED: result}, decisions=(*empty, *decisions), arrays=arrays)
+
+
+def units_of(sortings: Sortings, line: Timeline) -> Trains:
+    """Return the units that have spikes."""
+    units = {UnitRef(name, unit): train for name, part in sortings.items() for unit, train in trains(part, line).items()}
+    return {ref: train for ref, train in units.items() if len(train)}
 
 
 def _with_agreement(decision: Decision, units: Trains, found: Sequence[Found], params: Params, context: Context) -> Decision:
@@ -169,8 +175,9 @@ def _with_agreement(decision: Decision, units: Trains, found: Sequence[Found], p
     return replace(decision, numbers={**decision.numbers, MEMBER_AGREEMENT: agreement})
 
 
-def by_agreement(units: Trains, sortings: Sortings, params: Params, context: Context) -> Result:
+def by_agreement(sortings: Sortings, params: Params, context: Context) -> Result:
     """Find the neurons that analyses agree on."""
+    units = units_of(sortings, timeline(context.recording))
     refs = list(units)
     templates = context.traces.templates(sortings, params.waveform_validation.wvf_extraction, context.seed)
     merging = merge(candidates(units, templates), settings(params, context, len(sortings)))
@@ -182,15 +189,18 @@ def by_agreement(units: Trains, sortings: Sortings, params: Params, context: Con
     return found, told, _tables(merging, refs)
 
 
-def by_fusion(units: Trains, params: Params, fusion: FusionParams, context: Context) -> Result:
+def by_fusion(sortings: Sortings, params: Params, fusion: FusionParams, context: Context) -> Result:
     """Find the neurons that explain the traces best."""
     if ignored := [name for name in FOR_AGREEMENT if name in params.model_fields_set]:
         context.log.warning("With fusion the traces decide: %s is not used.", ", ".join(ignored))
     line = timeline(context.recording)
-    fused = fuse(units, line, context.traces, fusion, params.refractory_period, params.max_shift, context.log)
+    units = units_of(sortings, line)
+    given, (refs, laid) = list(units), laid_out(units)
+    del units  # so that the spikes are in memory once
+    fused = fuse(refs, laid, line, context.traces, fusion, params.refractory_period, params.max_shift, context.log)
     found = [_refined(unit) for unit in fused]
     places = {ref: place for place, neuron in enumerate(found) for ref in neuron.members}
-    told = [_used(ref, places[ref], found) if ref in places else Decision(ref, Action.REMOVED, UNUSED) for ref in units]
+    told = [_used(ref, places[ref], found) if ref in places else Decision(ref, Action.REMOVED, UNUSED) for ref in given]
     return found, told, {}
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from lussac.pipeline.walk import Node, Perform, Route, State, Visit, exported, f
 from lussac.plan import Plan
 from lussac.provenance import Provenance, describe_files, period, read_record
 from lussac.sorters import described
-from lussac.store import Store, refuse_foreign, scratch_folder, write_atomically
+from lussac.store import Store, explained, refuse_foreign, scratch_folder, write_atomically
 
 REPORT_FILE = "report.html"
 REPORT_LEVEL = 2
@@ -73,6 +73,8 @@ def run(
             write_log_to(store.root / LOG_FILE),
             scratch_folder(folders.tmp_folder, store.root) as scratch,
         ):
+            with explained(scratch):
+                inputs = replace(inputs, analyses=srt.shelve(inputs.analyses, scratch / "analyses"))
             provenance = Provenance(store.root)
             with _reported(store.root, folders.logs_level, log), _recorded(provenance, log):
                 return _Run(
@@ -146,6 +148,8 @@ class _Run:
         """Sort, walk through the pipeline, and keep the record of both."""
         self._start()
         sorted_analyses, failed = self._sort()
+        with explained(self.scratch):
+            sorted_analyses = srt.shelve(sorted_analyses, self.scratch / "sorted")
         analyses = {**sorted_analyses, **self.inputs.analyses}
         if not analyses:
             raise SorterError("No analysis is left: all sorters failed.\n" + "\n".join(failed.values()))
@@ -155,7 +159,8 @@ class _Run:
         summary = {name: _described(sorting) for name, sorting in sortings.items()}
         self.provenance.add("run", results=summary)
         self.log.info("Done: %s.", ", ".join(f"{name} with {facts['units']} units" for name, facts in summary.items()))
-        return Result(sortings=sortings, analyses=analyses, steps=steps, logs_folder=self.store.root, failed_sorters=failed)
+        kept, given = ({name: srt.held(part) for name, part in parts.items()} for parts in (sortings, analyses))
+        return Result(sortings=kept, analyses=given, steps=steps, logs_folder=self.store.root, failed_sorters=failed)
 
     @cached_property
     def jobs(self) -> dict[str, Any]:

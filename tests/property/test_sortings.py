@@ -79,8 +79,8 @@ def test_save_and_load(case):
     with tempfile.TemporaryDirectory() as folder:
         save(sorting, Path(folder))
         found = load(Path(folder))
-    assert plain(found) == plain(sorting)
-    assert content_hash(found) == content_hash(sorting)
+        assert plain(found) == plain(sorting)
+        assert content_hash(found) == content_hash(sorting)
 
 
 @given(cases())

@@ -1,4 +1,8 @@
 import json
+import re
+import shutil
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +12,21 @@ from spikeinterface.core.base import minimum_spike_dtype
 from lussac import sortings
 from lussac.algorithms.timeline import Timeline
 from lussac.errors import InputError
-from lussac.sortings import CATEGORY, build, check, content_hash, from_trains, gather, keep, load, save, select, trains
+from lussac.sortings import (
+    CATEGORY,
+    build,
+    check,
+    content_hash,
+    from_trains,
+    gather,
+    held,
+    keep,
+    load,
+    save,
+    select,
+    shelve,
+    trains,
+)
 from lussac.units import Selector
 
 RATE = 30000.0
@@ -46,8 +64,7 @@ def test_check_drops_spikes_outside_and_says_so():
 
 
 def test_check_sorts_spikes_and_says_so():
-    unsorted = make({1: [5, 3]})
-    unsorted.to_spike_vector()["sample_index"] = [5, 3]
+    unsorted = NumpySorting(make({1: [3, 5]}).to_spike_vector()[::-1], RATE, [1])
     sorting, notes = check("a", unsorted, recording(100))
     assert spikes_of(sorting) == {1: [3, 5]}
     assert notes == ("Analysis 'a': its spikes were not in the order of time and were sorted.",)
@@ -280,6 +297,74 @@ def test_load_gives_what_was_saved(tmp_path):
     assert content_hash(found) == content_hash(sorting)
     assert found.get_num_segments() == 3
     assert [found.get_unit_spike_train("ä", segment).tolist() for segment in range(3)] == [[1, 3], [1], []]
+
+
+def busy(spikes):
+    """Make a sorting of two units with many spikes."""
+    return make({1: np.arange(0, 2 * spikes, 4), 2: np.arange(1, 2 * spikes, 4)})
+
+
+def most_bytes(work):
+    """Return the largest memory that Python and NumPy ask for during some work, more than before it."""
+    tracemalloc.start()
+    work()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+def test_the_spikes_of_a_stored_sorting_need_no_memory(tmp_path):
+    sorting = busy(1 << 18)
+    size = sorting.to_spike_vector().nbytes
+    assert most_bytes(lambda: save(sorting, tmp_path)) < size / 2
+    assert most_bytes(lambda: content_hash(sorting)) < size / 2
+    assert most_bytes(lambda: load(tmp_path)) < size / 2
+    stored = load(tmp_path)
+    assert most_bytes(lambda: content_hash(stored)) < size / 2
+    assert content_hash(stored) == content_hash(sorting)
+
+
+def resident(file):
+    """Return how much of the maps of a file is in this process's memory, in bytes."""
+    maps = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
+    return sum(int(re.search(r"(?m)^Rss: +(\d+) kB", one)[1]) << 10 for one in maps if str(file) in one.partition("\n")[0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells what of a file is in memory")
+def test_what_was_read_of_a_stored_sorting_leaves_the_memory(tmp_path):
+    save(busy(1 << 18), tmp_path)
+    stored = load(tmp_path)
+    spikes = stored.to_spike_vector()
+    assert spikes["sample_index"].sum() > 0
+    assert resident(tmp_path / "spikes.npy") > spikes.nbytes / 2
+    del spikes
+    assert resident(tmp_path / "spikes.npy") < 1 << 20
+
+
+def test_a_stored_sorting_is_like_any_other(tmp_path):
+    sorting = make({"a": [[3, 1], []], "b": [[2], []]}, segments=2)
+    save(sorting, tmp_path)
+    stored = load(tmp_path)
+    assert stored.to_spike_vector().tolist() == stored.to_spike_vector(use_cache=False).tolist()
+    assert [len(part) for part in stored.to_spike_vector(concatenated=False)] == [3, 0]
+    assert stored.count_num_spikes_per_unit() == {"a": 2, "b": 1}
+    assert not stored.to_spike_vector().flags.writeable
+
+
+def test_spikes_that_somebody_else_stored_in_another_order_are_read_in_order(tmp_path):
+    sorting = make({1: [1, 5], 2: [3]})
+    save(sorting, tmp_path)
+    np.save(tmp_path / "spikes.npy", sorting.to_spike_vector()[::-1])
+    assert content_hash(load(tmp_path)) == content_hash(sorting)
+
+
+def test_shelved_sortings_are_the_same_and_those_that_are_held_outlive_their_files(tmp_path):
+    sorting = make({1: [5], 2: [3, 7]}, {"a": [1.0, np.nan]})
+    shelved = shelve({"one": sorting}, tmp_path / "shelf")
+    kept = held(shelved["one"])
+    assert content_hash(shelved["one"]) == content_hash(sorting)
+    shutil.rmtree(tmp_path / "shelf")
+    assert content_hash(kept) == content_hash(sorting)
 
 
 def test_equal_sortings_give_equal_bytes(tmp_path):

@@ -120,7 +120,7 @@ def test_a_unit_of_two_neurons_earns_less_than_each(world):
     means = shrink(waveforms.means, waveforms.counts.sum(axis=1))
     cosines, _ = similarities(means, waveforms.channels, means, waveforms.channels, 1)
     reward = rewards(flat, found, energies, cosines, min_cosine=0.5, window=4)
-    mean = [reward[flat.offsets[u] : flat.offsets[u + 1]].mean() for u in range(3)]
+    mean = [reward[flat.slice(u)].mean() for u in range(3)]
     assert mean[2] < min(mean[:2]) - 0.1
 
 
