@@ -99,12 +99,15 @@ class Rules(NamedTuple):
         Samples within which a unit can't fire twice.
     polish
         How often every spike is reconsidered.
+    doubt
+        What is taken from the gain of a proposal that is doubtful.
     """
 
     threshold: float
     jitter: int
     dead: int
     polish: int
+    doubt: float = 0.0
 
 
 def library_of(templates: Floats, channels: Ints, stiffness: Floats, lows: Floats, highs: Floats) -> Library:

@@ -11,7 +11,7 @@ from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates, prepare
 from lussac.algorithms.fusion.confidence import Evidence, confidence, gather, gather_of_spikes
 from lussac.algorithms.fusion.joins import join, joined
 from lussac.algorithms.fusion.matching import Model
-from lussac.algorithms.fusion.refinement import State, first_model, members, refine
+from lussac.algorithms.fusion.refinement import Question, State, first_model, members, question, refine
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, cut
 from lussac.algorithms.fusion.splits import split
@@ -28,15 +28,18 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
     Either nothing changed then, or what was split was joined again: another round would do the same.
     """
 
-    def refined(model: Model, trains: Flat) -> State:
-        return refine(source, chunks, candidates, model, trains, settings)
+    def ask(model: Model, trains: Flat) -> Question:
+        return question(source, candidates, model, trains, settings)
+
+    def clean(state: State) -> Question:
+        return ask(*cleaned(source, chunks, candidates, state, settings))
 
     own = np.flatnonzero(candidates.chosen)
     blocks = 1 + max((chunk.block for chunk in chunks), default=0)
-    state = refined(first_model(candidates, blocks), candidates.trains.only(own))
-    model, trains = cleaned(source, chunks, candidates, state, settings)
+    state = refine(source, chunks, ask(first_model(candidates, blocks), candidates.trains.only(own)), settings)
+    asked = clean(state)
     del state  # so that its spikes are not in memory beside the next ones
-    state = refined(model, trains)
+    state = refine(source, chunks, asked, settings)
     window, max_lag = source.samples(settings.coincidence), source.samples(MAX_LAG_MS)
     for _ in range(settings.rounds):
         size = len(state.model)
@@ -46,12 +49,13 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
             least=settings.part, most_hidden=settings.hidden, most_beside=settings.beside, reach=source.samples(settings.overlap),
         )  # fmt: skip
         if len(model) > len(state.used):
-            del state
-            state = refined(model, trains)
-        model, trains = cleaned(source, chunks, candidates, state, settings)
+            asked = ask(model, trains)
+            del state, model, trains
+            state = refine(source, chunks, asked, settings)
+        asked = clean(state)
         del state
-        state = refined(model, trains)
-        if len(model) == size:
+        state = refine(source, chunks, asked, settings)
+        if len(asked.model) == size:
             break
     return unshadowed(source, state, settings)
 

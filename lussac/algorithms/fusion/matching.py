@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from lussac.algorithms.fusion.fitting import Library, Proposals, Rules, collect, library_of
 from lussac.algorithms.fusion.pursuit import explain
 from lussac.algorithms.fusion.source import Chunk, Source
-from lussac.algorithms.fusion.trains import Flat
+from lussac.algorithms.fusion.trains import Flat, Growing
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Found:
     Parameters
     ----------
     samples, units
-        Position and unit.
+        Position, int64, and unit, int32.
     amplitudes
         As measured with all other spikes subtracted.
     fitted
@@ -77,10 +78,14 @@ class Found:
     """
 
     samples: Ints
-    units: Ints
+    units: NDArray[np.int32]
     amplitudes: Floats
     fitted: Floats
     tilts: Floats
+
+
+KINDS = (np.int64, np.int32, np.float32, np.float32, np.float32)
+"""Types of the columns of `Found`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ class Sums:
 
 
 def match(
-    source: Source, chunks: Sequence[Chunk], proposals: Flat, priors: Floats, model: Model, rules: Rules
+    source: Source, chunks: Sequence[Chunk], proposals: Flat, doubtful: Bools, model: Model, rules: Rules
 ) -> tuple[Found, Sums]:
     """Find which proposed spikes the recording shows when all units compete for it.
 
@@ -114,8 +119,8 @@ def match(
     ----------
     source, chunks
         The recording.
-    proposals, priors
-        Positions of each unit's, and for each what its prior adds to its gain.
+    proposals, doubtful
+        Positions of each unit's, and which of them are doubtful.
     model
         What the units look like.
     rules
@@ -124,21 +129,22 @@ def match(
     blocks, size, length, kept = model.templates.shape
     sums = Sums(np.zeros((blocks, size, 2, length, kept), np.float32), np.zeros((blocks, size, 2), np.float32))
     library = lru_cache(maxsize=2)(model.library)
-    parts = []
+    columns = [Growing(kind) for kind in KINDS]
 
     def explained(chunk: Chunk) -> tuple[Floats, int, Found]:
-        return _explained(source, chunk, proposals, priors, model, library(chunk.block), rules)
+        return _explained(source, chunk, proposals, doubtful, model, library(chunk.block), rules)
 
     for chunk, (traces, first, found) in zip(chunks, source.in_order(explained, chunks), strict=True):
         halves = (np.arange(len(found.samples)) + found.samples // 64) % 2
         windows, own = found.samples - first - model.before, (sums.residuals[chunk.block], sums.weights[chunk.block])
         collect(traces, windows, found.units, halves, found.fitted, library(chunk.block), *own, found.amplitudes)
-        parts.append(found)
-    return joined(parts), sums
+        for field, column in zip(fields(Found), columns, strict=True):
+            column.add(getattr(found, field.name))
+    return Found(*(column.values() for column in columns)), sums
 
 
 def _explained(
-    source: Source, chunk: Chunk, proposals: Flat, priors: Floats, model: Model, library: Library, rules: Rules
+    source: Source, chunk: Chunk, proposals: Flat, doubtful: Bools, model: Model, library: Library, rules: Rules
 ) -> tuple[Floats, int, Found]:
     """Return what is left of a chunk, where that starts, and the spikes; their amplitudes are still to be measured."""
     length = library.shapes.shape[2]
@@ -146,7 +152,8 @@ def _explained(
     near = proposals.between(chunk.start - margin, chunk.stop + margin)
     first = chunk.start - margin - length
     traces = source.read(first, chunk.stop + margin + length)
-    tried = Proposals.at(near.samples - first - model.before, near.units, priors[near.index])
+    priors = np.where(doubtful[near.index], -rules.doubt, 0.0).astype(np.float32)
+    tried = Proposals.at(near.samples - first - model.before, near.units, priors)
     explain(traces, tried, library, rules)
     samples = tried.starts + tried.shifts + first + model.before
     taken = np.flatnonzero((tried.amplitudes > 0) & (samples >= chunk.start) & (samples < chunk.stop))
@@ -155,12 +162,5 @@ def _explained(
     return (
         traces,
         first,
-        Found(samples[taken], tried.units[taken], unknown, tried.amplitudes[taken], tried.tilts[taken]),
+        Found(samples[taken], tried.units[taken].astype(np.int32), unknown, tried.amplitudes[taken], tried.tilts[taken]),
     )
-
-
-def joined(parts: list[Found]) -> Found:
-    """Return the spikes of all parts; the list is emptied, so that no array is there twice."""
-    columns = [[getattr(part, field.name) for part in parts] for field in fields(Found)]
-    parts.clear()
-    return Found(*(np.concatenate(columns.pop(0)) for _ in fields(Found)))

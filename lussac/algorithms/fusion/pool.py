@@ -7,7 +7,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.fusion.trains import Flat, has_near
+from lussac.algorithms.fusion.trains import Flat, Growing, has_near
 
 Ints = NDArray[np.int64]
 
@@ -40,7 +40,7 @@ def thin(samples: Ints, gap: int) -> Ints:
             out[count] = samples[(first + index) // 2]
             count += 1
             first = index
-    return out[:count].copy()
+    return out[:count]
 
 
 def propose(candidates: Flat, members: Sequence[Sequence[Member]], trains: Flat, gap: int) -> Flat:
@@ -61,7 +61,12 @@ def propose(candidates: Flat, members: Sequence[Sequence[Member]], trains: Flat,
     def united(unit: int) -> Ints:
         return np.sort(np.concatenate([trains[unit], *(candidates[one.candidate] + one.lag for one in members[unit])]))
 
-    return Flat.of([thin(united(unit), gap) for unit in range(len(trains))])
+    samples, sizes = Growing(np.int64), np.zeros(len(trains), np.int64)
+    for unit in range(len(trains)):
+        own = thin(united(unit), gap)
+        samples.add(own)
+        sizes[unit] = len(own)
+    return Flat.one_after_another(samples.values(), sizes)
 
 
 def known(proposals: Flat, candidates: Flat, members: Sequence[Sequence[Member]], gap: int) -> NDArray[np.bool_]:

@@ -67,7 +67,7 @@ class State:
         """Return the state with these units only, in order; the spikes of the others are gone."""
         if len(units) == len(self.model):
             return self
-        rank = np.full(len(self.model), -1)
+        rank = np.full(len(self.model), -1, np.int32)
         rank[units] = np.arange(len(units))
         inside = rank[self.found.units] >= 0
         found = Found(
@@ -112,24 +112,26 @@ def members(
     ]
 
 
-def trains_of(samples: Ints, units: Ints, size: int) -> Flat:
+def trains_of(samples: Ints, units: NDArray[np.integer], size: int) -> Flat:
     """Sort spikes, given in order of time, by unit."""
     return Flat.one_after_another(samples[np.argsort(units, kind="stable")], np.bincount(units, minlength=size))
 
 
-def refine(
-    source: Source,
-    chunks: Sequence[Chunk],
-    candidates: Candidates,
-    model: Model,
-    trains: Flat,
-    settings: Settings,
-) -> State:
-    """Let all units compete for the spikes that candidates propose, and learn what they look like.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What units look like, where they may have spikes, and where that is doubtful: no candidate that is like them has one."""
+
+    model: Model
+    proposals: Flat
+    doubtful: NDArray[np.bool_]
+
+
+def question(source: Source, candidates: Candidates, model: Model, trains: Flat, settings: Settings) -> Question:
+    """Collect the spikes that candidates propose to units.
 
     Parameters
     ----------
-    source, chunks
+    source
         The recording.
     candidates
         They propose the spikes.
@@ -138,12 +140,27 @@ def refine(
     settings
         Numbers of the method.
     """
-    window, jitter = source.samples(settings.coincidence), source.samples(JITTER_MS)
+    window, gap = source.samples(settings.coincidence), source.samples(JITTER_MS) + 1
     own = members(candidates, model, trains, window, source.samples(MAX_LAG_MS), settings)
-    proposals = propose(candidates.trains, own, trains, jitter + 1)
-    unknown = ~known(proposals, candidates.trains, own, jitter + 1)
-    priors = np.where(unknown, -settings.unknown, 0.0).astype(np.float32)
-    found, sums = match(source, chunks, proposals, priors, model, Rules(settings.evidence, jitter, window, POLISH))
+    proposals = propose(candidates.trains, own, trains, gap)
+    return Question(model, proposals, ~known(proposals, candidates.trains, own, gap))
+
+
+def refine(source: Source, chunks: Sequence[Chunk], asked: Question, settings: Settings) -> State:
+    """Let all units compete for the spikes that are proposed, and learn what they look like.
+
+    Parameters
+    ----------
+    source, chunks
+        The recording.
+    asked
+        Units and proposals.
+    settings
+        Numbers of the method.
+    """
+    model, jitter = asked.model, source.samples(JITTER_MS)
+    rules = Rules(settings.evidence, jitter, source.samples(settings.coincidence), POLISH, settings.unknown)
+    found, sums = match(source, chunks, asked.proposals, asked.doubtful, model, rules)
     templates = relearn(model, sums)
     energies = np.maximum((templates**2).sum(axis=(2, 3)).mean(axis=0), 1e-3)
     noise = noise_gain(found, energies)

@@ -6,15 +6,32 @@ Spikes in the order of time are only ever made for a stretch of time, so that th
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Ints = NDArray[np.int64]
 
 AT_ONCE = 1 << 15
 """Spikes that are laid in the order of time at once, more or less."""
+
+
+class Growing:
+    """A column of values that comes piece by piece, in memory that grows in place: no value is there twice."""
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self.dtype = np.dtype(dtype)
+        self._bytes = bytearray()
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Add values at the end."""
+        self._bytes += values.astype(self.dtype, copy=False).tobytes()
+
+    def values(self) -> NDArray[Any]:
+        """Return all values, without a copy; none can be added any more."""
+        return np.frombuffer(self._bytes, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)

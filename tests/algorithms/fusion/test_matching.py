@@ -365,7 +365,7 @@ def test_spikes_beyond_the_traces_stay(world):
 def proposals_of(world):
     noise = np.sort(np.random.default_rng(5).choice(np.arange(100, 39_000), 30, replace=False))
     proposals = Flat.of([np.sort(np.concatenate([train, noise])) for train in world.trains])
-    return proposals, np.zeros(len(proposals.samples), np.float32)
+    return proposals, np.zeros(len(proposals.samples), np.bool_)
 
 
 def test_matching_finds_the_spikes_and_rejects_noise(world):

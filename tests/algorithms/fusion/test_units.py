@@ -14,7 +14,7 @@ from lussac.algorithms.fusion.learning import at_least
 from lussac.algorithms.fusion.matching import Found
 from lussac.algorithms.fusion.meetings import active, gaps_to, rings
 from lussac.algorithms.fusion.pool import Member
-from lussac.algorithms.fusion.refinement import first_model, refine
+from lussac.algorithms.fusion.refinement import first_model, question, refine
 from lussac.algorithms.fusion.sizes import distance
 from lussac.algorithms.fusion.splits import across, more_beside, separation, share_of_another, split
 from lussac.algorithms.fusion.support import Support, supports
@@ -81,7 +81,8 @@ def refined(world, trains, analyses, chosen=None):
         candidates = replace(candidates, chosen=np.isin(np.arange(len(trains)), chosen))
     model = first_model(candidates, 2)
     start = Flat.of([candidates.trains[int(unit)] for unit in np.flatnonzero(candidates.chosen)])
-    return candidates, refine(world.source, world.chunks, candidates, model, start, world.settings)
+    asked = question(world.source, candidates, model, start, world.settings)
+    return candidates, refine(world.source, world.chunks, asked, world.settings)
 
 
 def test_a_merged_unit_is_split_by_the_candidate_inside_it(world):
