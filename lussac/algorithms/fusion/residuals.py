@@ -1,6 +1,6 @@
 """What is left of the recording at chosen spikes when all spikes are subtracted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numba
@@ -14,6 +14,8 @@ from lussac.algorithms.fusion.source import Chunk, Source, blocks_of
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Indices = NDArray[np.integer]
+Choose = Callable[[int, int], tuple[Indices, Indices]]
+"""Tells of the spikes found from a first to a last (excluded) which are chosen, sorted indices, and the group of each."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -40,8 +42,9 @@ def _add_up(
 
 @numba.njit(cache=True, nogil=True)
 def _project(
-    residual: Floats, starts: Ints, units: Ints, halves: Ints, groups: Ints, channels: Ints, axes: Floats, out: Floats
+    residual: Floats, starts: Ints, units: Ints, halves: Ints, groups: Ints, channels: Ints, axes: Floats, free: Ints, out: Floats
 ) -> None:
+    """Put the projection of each spike at its group's free place in `out`."""
     for member in range(len(starts)):
         axis, own = axes[groups[member], halves[member]], channels[units[member]]
         total = np.float32(0.0)
@@ -49,12 +52,23 @@ def _project(
             row = residual[starts[member] + sample]
             for index in range(len(own)):
                 total += row[own[index]] * axis[sample, index]
-        out[member] = total
+        out[free[groups[member]]] = total
+        free[groups[member]] += 1
+
+
+def listed(spikes: Indices, groups: Indices) -> Choose:
+    """Return what chooses the spikes of a list: sorted indices, one may be there several times, and the group of each."""
+
+    def within(first: int, stop: int) -> tuple[Indices, Indices]:
+        inside = slice(*np.searchsorted(spikes, (first, stop)))
+        return spikes[inside], groups[inside]
+
+    return within
 
 
 def residuals(
-    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Indices
-) -> Iterator[tuple[NDArray[np.float32], Ints, slice]]:
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, choose: Choose
+) -> Iterator[tuple[NDArray[np.float32], Ints, Indices, Ints]]:
     """Read the recording, subtract all spikes, and yield what is left with the windows of chosen spikes in it.
 
     Parameters
@@ -63,22 +77,22 @@ def residuals(
         The recording.
     found, model
         All spikes, and what they look like.
-    spikes
-        Sorted indices of the chosen spikes; one may be there several times.
+    choose
+        Tells which spikes are looked at; asked for one chunk at a time, so that they need not be all in memory.
 
     Yields
     ------
-    residual, starts, inside
-        Traces of a chunk, where the windows of its chosen spikes start in them, and which of the chosen these are.
+    residual, starts, spikes, groups
+        Traces of a chunk, where the windows of its chosen spikes start in them, their indices, and their groups.
     """
 
-    def chosen_in(chunk: Chunk) -> slice:
-        return slice(*np.searchsorted(spikes, np.searchsorted(found.samples, [chunk.start, chunk.stop])))
+    def chosen_in(chunk: Chunk) -> tuple[Indices, Indices]:
+        return choose(*np.searchsorted(found.samples, [chunk.start, chunk.stop]).tolist())
 
-    needed = [chunk for chunk in chunks if (inside := chosen_in(chunk)).start < inside.stop]
+    needed = [chunk for chunk in chunks if len(chosen_in(chunk)[0])]
     for chunk, (traces, first) in zip(needed, left_of(source, needed, found, model), strict=True):
-        inside = chosen_in(chunk)
-        yield traces, found.samples[spikes[inside]] - model.before - first, inside
+        spikes, groups = chosen_in(chunk)
+        yield traces, found.samples[spikes] - model.before - first, spikes, groups.astype(np.int64)
 
 
 def left_of(source: Source, chunks: Sequence[Chunk], found: Found, model: Model) -> Iterator[tuple[Floats, int]]:
@@ -100,16 +114,14 @@ def left_of(source: Source, chunks: Sequence[Chunk], found: Found, model: Model)
 
 
 def mean_residuals(
-    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Indices, groups: Indices, size: int
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, choose: Choose, size: int
 ) -> tuple[Floats, Ints]:
     """Mean of what is left at groups of spikes when all found spikes are subtracted.
 
     Parameters
     ----------
-    source, chunks, found, model, spikes
-        As for `residuals`.
-    groups
-        The group that each of the chosen spikes belongs to; all spikes of a group are of one unit.
+    source, chunks, found, model, choose
+        As for `residuals`; all spikes of a group are of one unit.
     size
         Number of groups.
 
@@ -121,10 +133,9 @@ def mean_residuals(
         (groups, 2).
     """
     sums, counts = np.zeros((size, 2, *model.templates.shape[2:]), np.float32), np.zeros((size, 2), np.int64)
-    halves = parities(found.units, len(model))[spikes]
-    for residual, starts, inside in residuals(source, chunks, found, model, spikes):
-        own = groups[inside].astype(np.int64)
-        _add_up(residual, starts, found.units[spikes[inside]], halves[inside], own, model.channels, sums, counts)
+    halves = parities(found.units, len(model))
+    for residual, starts, spikes, groups in residuals(source, chunks, found, model, choose):
+        _add_up(residual, starts, found.units[spikes], halves[spikes], groups, model.channels, sums, counts)
     sums /= np.maximum(counts, 1)[:, :, None, None]
     return sums, counts
 
@@ -134,9 +145,10 @@ def mean_waveforms(
 ) -> Floats:
     """Mean waveforms of groups of spikes, all other spikes subtracted: (groups, 2, samples, channels of the unit).
 
-    As `mean_residuals`, and what was subtracted for these spikes themselves is added again, but for shifts within a sample.
+    Sorted indices of the spikes, and their groups, are lists. As `mean_residuals`, and what was subtracted for these spikes
+    themselves is added again, but for shifts within a sample.
     """
-    means, counts = mean_residuals(source, chunks, found, model, spikes, groups, size)
+    means, counts = mean_residuals(source, chunks, found, model, listed(spikes, groups), size)
     halves = parities(found.units, len(model))[spikes]
     blocks = blocks_of(found.samples[spikes], chunks)
     owners = np.zeros(size, np.int64)
@@ -150,19 +162,19 @@ def mean_waveforms(
 
 
 def projections(
-    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, spikes: Indices, groups: Indices, axes: Floats
-) -> Floats:
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, choose: Choose, axes: Floats, sizes: Ints
+) -> list[Floats]:
     """Inner product of what is left at each chosen spike with its group's axis (groups, 2, samples, channels of the unit).
 
     The spikes of even rank in their unit take the first of the two axes, the others the second. The rest is as for
-    `mean_residuals`.
+    `mean_residuals`; `sizes` are the numbers of spikes of the groups. The values of each group are in the order of time.
     """
-    out = np.empty(len(spikes), np.float32)
-    halves = parities(found.units, len(model))[spikes]
-    for residual, starts, inside in residuals(source, chunks, found, model, spikes):
-        own = groups[inside].astype(np.int64)
-        _project(residual, starts, found.units[spikes[inside]], halves[inside], own, model.channels, axes, out[inside])
-    return out
+    ends = np.cumsum(sizes)
+    out, free = np.empty(int(sizes.sum()), np.float32), ends - sizes
+    halves = parities(found.units, len(model))
+    for residual, starts, spikes, groups in residuals(source, chunks, found, model, choose):
+        _project(residual, starts, found.units[spikes], halves[spikes], groups, model.channels, axes, free, out)
+    return np.split(out, ends[:-1])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -184,8 +196,10 @@ def leftovers(
 
     Parameters
     ----------
-    source, chunks, found, model, spikes
+    source, chunks, found, model
         As for `residuals`.
+    spikes
+        Sorted indices of the spikes that are looked at.
     strongest
         Channels of each unit that count.
     """
@@ -193,8 +207,8 @@ def leftovers(
     channels = np.ascontiguousarray(model.channels[:, :strongest])
     energies, counts = np.zeros(size), np.zeros(size, np.int64)
     usual, samples = np.zeros(source.channels), 0
-    for residual, starts, inside in residuals(source, chunks, found, model, spikes):
-        _add_energies(residual, starts, found.units[spikes[inside]], channels, length, energies, counts)
+    for residual, starts, _, units in residuals(source, chunks, found, model, listed(spikes, found.units[spikes])):
+        _add_energies(residual, starts, units, channels, length, energies, counts)
         usual += np.einsum("sc,sc->c", residual, residual, dtype=np.float64)
         samples += len(residual)
     expected = usual[channels].sum(axis=1) / max(samples, 1) * length

@@ -11,10 +11,10 @@ from lussac.algorithms.fusion.fitting import slope_of
 from lussac.algorithms.fusion.matching import Found, Model
 from lussac.algorithms.fusion.pool import Member
 from lussac.algorithms.fusion.refinement import State
-from lussac.algorithms.fusion.residuals import mean_residuals, projections
+from lussac.algorithms.fusion.residuals import Choose, mean_residuals, projections
 from lussac.algorithms.fusion.sizes import apart_in_size, distance
 from lussac.algorithms.fusion.source import Chunk, Source
-from lussac.algorithms.fusion.trains import Flat, by_label, has_near
+from lussac.algorithms.fusion.trains import Flat, has_near
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -131,8 +131,7 @@ def split(
     if not tests:
         return state.used, trains
     owned = state.owned()
-    spikes, groups = _members(owned, tests)
-    means, counts = mean_residuals(source, chunks, state.found, state.used, spikes, groups, 2 * len(tests))
+    means, counts = mean_residuals(source, chunks, state.found, state.used, spikes_of(state.found, owned, tests), 2 * len(tests))
     templates = state.used.templates.mean(axis=0)
     axes = np.stack([across(means[2 * i + 1] - means[2 * i], templates[test.unit]) for i, test in enumerate(tests)])
     sizes = np.array([apart_in_size(state.found, owned[test.unit], test.inside, source) for test in tests])
@@ -146,10 +145,9 @@ def split(
         means.reshape(-1, 2, *means.shape[1:])[far],
         counts.reshape(-1, 2, 2)[far],
     )
-    spikes, groups = _members(owned, tests)
-    values = projections(source, chunks, state.found, state.used, spikes, groups // 2, axes[far][:, ::-1])
-    apart = by_label(groups // 2, len(tests))
-    distances = np.array([distance(values[own], test.inside) for own, test in zip(apart, tests, strict=True)])
+    whole, lengths = spikes_of(state.found, owned, tests, apart=False), np.array([len(test.inside) for test in tests])
+    values = projections(source, chunks, state.found, state.used, whole, axes[far][:, ::-1], lengths)
+    distances = np.array([distance(own, test.inside) for own, test in zip(values, tests, strict=True)])
     distances = np.where(sizes > 0, sizes, distances)
     weights = (counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)).astype(np.float32)
     left = np.einsum("tgh,tghsc->tgsc", weights, means)
@@ -218,15 +216,58 @@ def share_of_another(difference: Floats, unit: int, templates: Floats, channels:
     return best
 
 
-def _members(owned: Sequence[Ints], tests: Sequence[Test]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return indices of the spikes in all tests, in order of time, and their groups: 2 x test, + 1 inside of the candidate.
+def spikes_of(found: Found, owned: Sequence[Ints], tests: Sequence[Test], *, apart: bool = True) -> Choose:
+    """Return what chooses the spikes in all tests: a spike is in as many as its unit, so that a list of all would be large.
 
-    A spike is in as many tests as its unit, so that both are the largest arrays of a fusion: they have 32 bits.
+    Parameters
+    ----------
+    found, owned
+        All spikes, and which of them are each unit's.
+    tests
+        Sorted by their units.
+    apart
+        Whether the spikes inside of a test's candidate are a group of their own: 2 x test + 1, the rest 2 x test; otherwise
+        a test is one group.
     """
-    spikes = np.concatenate([owned[test.unit].astype(np.int32) for test in tests])
-    groups = np.concatenate([np.int32(2 * index) + test.inside for index, test in enumerate(tests)])
-    order = np.argsort(spikes, kind="stable")
-    return spikes[order], groups[order]
+    edges = np.searchsorted(units_of(tests), np.arange(len(owned) + 1))
+    inside = np.concatenate([test.inside for test in tests])
+    starts = np.cumsum([0, *(len(test.inside) for test in tests)])
+
+    def within(first: int, stop: int) -> tuple[Ints, Ints]:
+        ranks = np.array([np.searchsorted(own, first) for own in owned])
+        spikes, groups = _in_tests(found.units[first:stop], ranks, edges, inside, starts)
+        return spikes + first, groups if apart else groups // 2
+
+    return within
+
+
+@numba.njit(cache=True, nogil=True)
+def _in_tests(units: NDArray[np.integer], ranks: Ints, edges: Ints, inside: NDArray[np.bool_], starts: Ints) -> tuple[Ints, Ints]:
+    """Return for each spike, in each test of its unit, its place, and 2 x test + whether it is inside of the candidate.
+
+    Parameters
+    ----------
+    units
+        Of the spikes, in the order of time.
+    ranks
+        (units,), how many spikes of each unit come before; counted on in place.
+    edges
+        Tests edges[u] to edges[u + 1] are those of unit u.
+    inside, starts
+        For the spikes of all tests, test by test, whether they are inside, and where each test's begin.
+    """
+    count = 0
+    for unit in units:
+        count += edges[unit + 1] - edges[unit]
+    spikes, groups = np.empty(count, np.int64), np.empty(count, np.int64)
+    count = 0
+    for spike in range(len(units)):
+        unit = units[spike]
+        for test in range(edges[unit], edges[unit + 1]):
+            spikes[count], groups[count] = spike, 2 * test + inside[starts[test] + ranks[unit]]
+            count += 1
+        ranks[unit] += 1
+    return spikes, groups
 
 
 def units_of(tests: Sequence[Test]) -> Ints:

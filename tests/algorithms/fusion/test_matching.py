@@ -19,7 +19,7 @@ from lussac.algorithms.fusion.learning import (
 )
 from lussac.algorithms.fusion.matching import Found, Model, Sums, match
 from lussac.algorithms.fusion.pursuit import disentangle, drop_strangers, explain, reconsider, stir, take_greedily, uncover
-from lussac.algorithms.fusion.residuals import leftovers, mean_residuals, projections, remove, residuals
+from lussac.algorithms.fusion.residuals import leftovers, listed, mean_residuals, projections, remove, residuals
 from lussac.algorithms.fusion.source import cut
 from lussac.algorithms.fusion.trains import Flat
 
@@ -460,17 +460,18 @@ def test_residuals_are_those_of_brute_force(world):
     for sample, unit, fitted, tilt in zip(found.samples, found.units, found.fitted, found.tilts, strict=True):
         left[sample - 7 : sample + 13] -= fitted * world.waveforms[unit] + tilt * slopes[unit]
     chosen = np.flatnonzero(found.units == 1)
+    all_one = listed(chosen, np.zeros(len(chosen), np.int64))
     chunks = cut(world.source, 3001, 10**6, 1)
-    means, counts = mean_residuals(world.source, chunks, found, model, chosen, np.zeros(len(chosen), np.int64), 1)
+    means, counts = mean_residuals(world.source, chunks, found, model, all_one, 1)
     for half in (0, 1):
         windows = [left[s - 7 : s + 13] for s in found.samples[chosen[half::2]]]
         assert counts[0, half] == len(windows)
         assert means[0, half] == pytest.approx(np.mean(windows, axis=0), abs=1e-3)
     axes = np.random.default_rng(0).normal(size=(1, 2, 20, 4)).astype(np.float32)
-    values = projections(world.source, chunks, found, model, chosen, np.zeros(len(chosen), np.int64), axes)
+    values = projections(world.source, chunks, found, model, all_one, axes, np.array([len(chosen)]))[0]
     expected = [(left[s - 7 : s + 13] * axes[0, i % 2]).sum() for i, s in enumerate(found.samples[chosen])]
     assert values == pytest.approx(expected, abs=1e-2)
-    assert not list(residuals(world.source, chunks, found, model, np.empty(0, np.int64)))
+    assert not list(residuals(world.source, chunks, found, model, listed(*np.empty((2, 0), np.int64))))
 
 
 def test_what_is_left_at_spikes_is_compared_with_what_is_left_at_any_time(world):
