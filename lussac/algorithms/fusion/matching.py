@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.fitting import Library, Proposals, Rules, collect, library_of
+from lussac.algorithms.fusion.pool import Pool
 from lussac.algorithms.fusion.pursuit import explain
 from lussac.algorithms.fusion.source import Chunk, Source
-from lussac.algorithms.fusion.trains import Flat, Growing
+from lussac.algorithms.fusion.trains import Growing
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +108,7 @@ class Sums:
         return Sums(self.residuals[:, units], self.weights[:, units])
 
 
-def match(
-    source: Source, chunks: Sequence[Chunk], proposals: Flat, doubtful: Bools, model: Model, rules: Rules
-) -> tuple[Found, Sums]:
+def match(source: Source, chunks: Sequence[Chunk], pool: Pool, model: Model, rules: Rules) -> tuple[Found, Sums]:
     """Find which proposed spikes the recording shows when all units compete for it.
 
     Each chunk is explained for itself, with margins in which the result is thrown away: nothing depends on the order of chunks.
@@ -119,8 +117,8 @@ def match(
     ----------
     source, chunks
         The recording.
-    proposals, doubtful
-        Positions of each unit's, and which of them are doubtful.
+    pool
+        Proposes the spikes.
     model
         What the units look like.
     rules
@@ -132,7 +130,7 @@ def match(
     columns = [Growing(kind) for kind in KINDS]
 
     def explained(chunk: Chunk) -> tuple[Floats, int, Found]:
-        return _explained(source, chunk, proposals, doubtful, model, library(chunk.block), rules)
+        return _explained(source, chunk, pool, model, library(chunk.block), rules)
 
     for chunk, (traces, first, found) in zip(chunks, source.in_order(explained, chunks), strict=True):
         halves = (np.arange(len(found.samples)) + found.samples // 64) % 2
@@ -144,15 +142,15 @@ def match(
 
 
 def _explained(
-    source: Source, chunk: Chunk, proposals: Flat, doubtful: Bools, model: Model, library: Library, rules: Rules
+    source: Source, chunk: Chunk, pool: Pool, model: Model, library: Library, rules: Rules
 ) -> tuple[Floats, int, Found]:
     """Return what is left of a chunk, where that starts, and the spikes; their amplitudes are still to be measured."""
     length = library.shapes.shape[2]
     margin = 3 * length
-    near = proposals.between(chunk.start - margin, chunk.stop + margin)
+    near = pool.between(chunk.start - margin, chunk.stop + margin)
     first = chunk.start - margin - length
     traces = source.read(first, chunk.stop + margin + length)
-    priors = np.where(doubtful[near.index], -rules.doubt, 0.0).astype(np.float32)
+    priors = np.where(near.doubtful, -rules.doubt, 0.0).astype(np.float32)
     tried = Proposals.at(near.samples - first - model.before, near.units, priors)
     explain(traces, tried, library, rules)
     samples = tried.starts + tried.shifts + first + model.before

@@ -1,15 +1,20 @@
 """Which spikes of which candidates are proposed to which unit."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.fusion.trains import Flat, Growing, has_near
+from lussac.algorithms.fusion.trains import Flat
 
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+BEFORE = 40
+"""How far before a stretch of time spikes are looked at to tell where runs begin, in gaps."""
 
 
 class Member(NamedTuple):
@@ -30,58 +35,105 @@ class Member(NamedTuple):
     shares: bool
 
 
-@numba.njit(cache=True, nogil=True)
-def thin(samples: Ints, gap: int) -> Ints:
-    """Replace every run of positions that are at most `gap` from the run's first by their median."""
-    out = np.empty(len(samples), np.int64)
-    count, first = 0, 0
-    for index in range(1, len(samples) + 1):
-        if index == len(samples) or samples[index] - samples[first] > gap:
-            out[count] = samples[(first + index) // 2]
-            count += 1
-            first = index
-    return out[:count]
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """Where units may have spikes, sorted by position, then unit; doubtful where no candidate that shares spikes has one."""
+
+    samples: Ints
+    units: Ints
+    doubtful: Bools
 
 
-def propose(candidates: Flat, members: Sequence[Sequence[Member]], trains: Flat, gap: int) -> Flat:
-    """Unite the trains of each unit's members with its own.
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What proposes spikes to units; proposals are made for a stretch of time, so that they need no memory beyond it.
 
     Parameters
     ----------
-    candidates
-        Aligned trains.
-    members
-        For every unit, the candidates that may hold its spikes.
     trains
         The units' own spikes so far, and others that may be.
+    members
+        Trains of the members of all units, laid on the units' spikes.
+    owners, shares
+        (members,), the unit that each is a member of, and whether it has spikes in common with it.
     gap
-        Spikes of several members within this many samples are one proposal.
+        Spikes of one unit within this many samples are one proposal.
     """
 
-    def united(unit: int) -> Ints:
-        return np.sort(np.concatenate([trains[unit], *(candidates[one.candidate] + one.lag for one in members[unit])]))
+    trains: Flat
+    members: Flat
+    owners: Ints
+    shares: Bools
+    gap: int
 
-    samples, sizes = Growing(np.int64), np.zeros(len(trains), np.int64)
-    for unit in range(len(trains)):
-        own = thin(united(unit), gap)
-        samples.add(own)
-        sizes[unit] = len(own)
-    return Flat.one_after_another(samples.values(), sizes)
+    @classmethod
+    def of(cls, candidates: Flat, members: Sequence[Sequence[Member]], trains: Flat, gap: int) -> "Pool":
+        """Collect what proposes spikes.
+
+        Parameters
+        ----------
+        candidates
+            Aligned trains.
+        members
+            For every unit, the candidates that may hold its spikes.
+        trains, gap
+            As above.
+        """
+        table = [(unit, *member) for unit, own in enumerate(members) for member in own]
+        owners, which, lags, shares = np.array(table, np.int64).reshape(-1, 4).T
+        return cls(trains, candidates.only(which).moved(lags), owners, shares.astype(np.bool_), gap)
+
+    def between(self, start: int, stop: int) -> Proposed:
+        """Return the proposals with start <= position < stop: every run of spikes of a unit, at its median.
+
+        A run is at most `gap` long. Where it begins is told by what comes before, back to a silence longer than `gap`: that is
+        never far, since a neuron is silent after each spike, in whatever train.
+        """
+        wide = (start - BEFORE * self.gap, stop + BEFORE * self.gap)
+        own, others = self.trains.between(*wide), self.members.between(*wide)
+        samples = np.concatenate([own.samples, others.samples])
+        units = np.concatenate([own.units, self.owners[others.units]])
+        known = np.concatenate([np.zeros(len(own.samples), np.bool_), self.shares[others.units]])
+        order = np.lexsort((samples, units))
+        medians, owners, doubtful = _proposals(samples[order], units[order], known[order], self.gap)
+        inside = np.flatnonzero((medians >= start) & (medians < stop))
+        inside = inside[np.argsort(medians[inside], kind="stable")]
+        return Proposed(medians[inside], owners[inside], doubtful[inside])
 
 
-def known(proposals: Flat, candidates: Flat, members: Sequence[Sequence[Member]], gap: int) -> NDArray[np.bool_]:
-    """Tell for every proposal whether a candidate that shares spikes with the unit has one there.
+@numba.njit(cache=True, nogil=True)
+def _proposals(samples: Ints, units: Ints, known: Bools, gap: int) -> tuple[Ints, Ints, Bools]:
+    """Replace every run of positions that are at most `gap` from the run's first by their median.
 
     Parameters
     ----------
-    proposals
-        What `propose` returned.
-    candidates, members, gap
-        As for `propose`.
+    samples, units, known
+        Sorted by unit, then by position, and whether a candidate that shares spikes with the unit has the spike.
+    gap
+        In samples.
+
+    Returns
+    -------
+    The medians, their units, and whether none of the known spikes of the unit is within `gap` of them.
     """
-    out = np.zeros(len(proposals.samples), np.bool_)
-    for unit, own in enumerate(members):
-        sharing = [candidates[one.candidate] + one.lag for one in own if one.shares]
-        if sharing:
-            out[proposals.slice(unit)] = has_near(proposals[unit], np.sort(np.concatenate(sharing)), gap)
-    return out
+    medians, owners, doubtful = (
+        np.empty(len(samples), np.int64),
+        np.empty(len(samples), np.int64),
+        np.empty(len(samples), np.bool_),
+    )
+    count = first = low = 0
+    for index in range(1, len(samples) + 1):
+        unit = units[first]
+        if index < len(samples) and units[index] == unit and samples[index] - samples[first] <= gap:
+            continue
+        median = samples[(first + index) // 2]
+        while units[low] < unit or samples[low] < median - gap:
+            low += 1
+        near, doubt = low, True
+        while doubt and near < len(samples) and units[near] == unit and samples[near] <= median + gap:
+            doubt = not known[near]
+            near += 1
+        medians[count], owners[count], doubtful[count] = median, unit, doubt
+        count += 1
+        first = index
+    return medians[:count], owners[:count], doubtful[:count]

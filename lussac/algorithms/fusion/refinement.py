@@ -10,7 +10,7 @@ from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates
 from lussac.algorithms.fusion.fitting import Rules
 from lussac.algorithms.fusion.learning import amplitude_limits, noise_gain, overall_halves, relearn
 from lussac.algorithms.fusion.matching import Found, Model, match
-from lussac.algorithms.fusion.pool import Member, known, propose
+from lussac.algorithms.fusion.pool import Member, Pool
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.trains import Flat, by_label, coincidences
@@ -119,15 +119,14 @@ def trains_of(samples: Ints, units: NDArray[np.integer], size: int) -> Flat:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What units look like, where they may have spikes, and where that is doubtful: no candidate that is like them has one."""
+    """What units look like, and what proposes spikes to them."""
 
     model: Model
-    proposals: Flat
-    doubtful: NDArray[np.bool_]
+    pool: Pool
 
 
 def question(source: Source, candidates: Candidates, model: Model, trains: Flat, settings: Settings) -> Question:
-    """Collect the spikes that candidates propose to units.
+    """Find which candidates propose spikes to which unit.
 
     Parameters
     ----------
@@ -142,8 +141,7 @@ def question(source: Source, candidates: Candidates, model: Model, trains: Flat,
     """
     window, gap = source.samples(settings.coincidence), source.samples(JITTER_MS) + 1
     own = members(candidates, model, trains, window, source.samples(MAX_LAG_MS), settings)
-    proposals = propose(candidates.trains, own, trains, gap)
-    return Question(model, proposals, ~known(proposals, candidates.trains, own, gap))
+    return Question(model, Pool.of(candidates.trains, own, trains, gap))
 
 
 def refine(source: Source, chunks: Sequence[Chunk], asked: Question, settings: Settings) -> State:
@@ -154,13 +152,13 @@ def refine(source: Source, chunks: Sequence[Chunk], asked: Question, settings: S
     source, chunks
         The recording.
     asked
-        Units and proposals.
+        The units, and what proposes.
     settings
         Numbers of the method.
     """
     model, jitter = asked.model, source.samples(JITTER_MS)
     rules = Rules(settings.evidence, jitter, source.samples(settings.coincidence), POLISH, settings.unknown)
-    found, sums = match(source, chunks, asked.proposals, asked.doubtful, model, rules)
+    found, sums = match(source, chunks, asked.pool, model, rules)
     templates = relearn(model, sums)
     energies = np.maximum((templates**2).sum(axis=(2, 3)).mean(axis=0), 1e-3)
     noise = noise_gain(found, energies)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lussac.algorithms.fusion.candidates import backed
 from lussac.algorithms.fusion.evidence import best_rival
-from lussac.algorithms.fusion.pool import Member, known, propose, thin
+from lussac.algorithms.fusion.pool import Member, Pool
 from lussac.algorithms.fusion.residuals import parities
 from lussac.algorithms.fusion.selection import choose
 from lussac.algorithms.fusion.source import Source, cut
@@ -77,33 +77,57 @@ def test_spikes_near_others_are_those_of_brute_force(own, other, window):
     assert has_near(own, other, window).tolist() == expected
 
 
+def pool_of(trains, gap):
+    """Make a pool of one unit that a first train is of, and the others propose to."""
+    flat = Flat.of(trains)
+    return Pool.of(flat, [[Member(place, 0, shares=True) for place in range(1, len(trains))]], flat.only(np.arange(1)), gap)
+
+
 @few
-@given(train, st.integers(0, 10))
-def test_thinned_positions_stand_for_runs(samples, gap):
-    frozen(samples)
-    thinned = thin(samples, gap)
-    assert set(thinned.tolist()) <= set(samples.tolist())
-    assert all(np.abs(thinned - sample).min() <= gap for sample in samples)
-    runs = 0
-    first = None
+@given(st.lists(train, min_size=1, max_size=3), st.integers(0, 10))
+def test_proposals_stand_for_runs(trains, gap):
+    samples = np.sort(np.concatenate(trains))
+    proposed = pool_of(trains, gap).between(-1, 1 << 40)
+    assert set(proposed.samples.tolist()) <= set(samples.tolist())
+    assert all(np.abs(proposed.samples - sample).min() <= gap for sample in samples)
+    runs = []
     for sample in samples.tolist():
-        if first is None or sample - first > gap:
-            first, runs = sample, runs + 1
-    assert len(thinned) == runs
+        if not runs or sample - runs[-1][0] > gap:
+            runs.append([])
+        runs[-1].append(sample)
+    assert proposed.samples.tolist() == [run[len(run) // 2] for run in runs]
+    others = np.concatenate([np.empty(0, np.int64), *trains[1:]])
+    assert proposed.doubtful.tolist() == [not (np.abs(others - sample) <= gap).any() for sample in proposed.samples]
+
+
+@few
+@given(st.lists(st.lists(st.integers(12, 60), max_size=40), min_size=1, max_size=3), st.integers(0, 4), st.integers(1, 300))
+def test_proposals_of_a_stretch_are_those_of_all(silences, gap, stretch):
+    pool = pool_of([np.cumsum(own, dtype=np.int64) for own in silences], gap)
+    parts = [pool.between(start, start + stretch) for start in range(0, 2400, stretch)]
+    everything = pool.between(0, 2400 + stretch)
+    for name in ("samples", "units", "doubtful"):
+        assert np.concatenate([getattr(part, name) for part in parts]).tolist() == getattr(everything, name).tolist()
 
 
 def test_proposals_are_members_shifted_and_own_spikes():
     candidates = Flat.of([np.array([10, 50]), np.array([12, 90])])
-    own = Flat.of([np.array([200]), np.array([], np.int64)])
-    proposals = propose(candidates, [[Member(0, 0, shares=True), Member(1, -2, shares=False)], []], own, 3)
-    assert [proposals[unit].tolist() for unit in (0, 1)] == [[10, 50, 88, 200], []]
+    own = Flat.of([np.array([200]), np.array([40])])
+    pool = Pool.of(candidates, [[Member(0, 0, shares=True), Member(1, -2, shares=False)], []], own, 3)
+    proposed = pool.between(0, 1000)
+    assert proposed.samples.tolist() == [10, 40, 50, 88, 200]
+    assert proposed.units.tolist() == [0, 1, 0, 0, 0]
+    assert pool.between(40, 88).samples.tolist() == [40, 50]
 
 
-def test_what_only_a_lookalike_has_is_not_known_of_a_unit():
+def test_what_only_a_lookalike_has_is_doubtful():
     candidates = Flat.of([np.array([10, 50]), np.array([12, 90]), np.array([10, 200])])
     members = [[Member(0, 0, shares=True), Member(1, -2, shares=True), Member(2, 0, shares=False)], [Member(2, 0, shares=False)]]
-    proposals = Flat.of([np.array([10, 50, 88, 200, 300]), np.array([10])])
-    assert known(proposals, candidates, members, 3).tolist() == [True, True, True, False, False, False]
+    own = Flat.of([np.array([300]), np.array([], np.int64)])
+    proposed = Pool.of(candidates, members, own, 3).between(0, 1000)
+    assert proposed.samples.tolist() == [10, 10, 50, 88, 200, 200, 300]
+    assert proposed.units.tolist() == [0, 1, 0, 0, 0, 1, 0]
+    assert proposed.doubtful.tolist() == [False, True, False, False, True, True, True]
 
 
 @few
@@ -188,7 +212,7 @@ def test_no_spikes_are_no_error():
     none = Flat.of([np.empty(0, np.int64)] * 2)
     assert pair_counts(none, 3).tolist() == [[0, 0], [0, 0]]
     assert coincidences(none, none, 3).tolist() == [[0, 0], [0, 0]]
-    assert thin(np.empty(0, np.int64), 3).tolist() == []
+    assert pool_of([np.empty(0, np.int64)], 3).between(0, 9).samples.tolist() == []
     with pytest.raises(IndexError):
         Flat.of([])[0]
 

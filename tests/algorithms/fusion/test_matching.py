@@ -18,6 +18,7 @@ from lussac.algorithms.fusion.learning import (
     spreads,
 )
 from lussac.algorithms.fusion.matching import Found, Model, Sums, match
+from lussac.algorithms.fusion.pool import Pool
 from lussac.algorithms.fusion.pursuit import disentangle, drop_strangers, explain, reconsider, stir, take_greedily, uncover
 from lussac.algorithms.fusion.residuals import leftovers, listed, mean_residuals, projections, remove, residuals
 from lussac.algorithms.fusion.source import cut
@@ -364,12 +365,12 @@ def test_spikes_beyond_the_traces_stay(world):
 
 def proposals_of(world):
     noise = np.sort(np.random.default_rng(5).choice(np.arange(100, 39_000), 30, replace=False))
-    proposals = Flat.of([np.sort(np.concatenate([train, noise])) for train in world.trains])
-    return proposals, np.zeros(len(proposals.samples), np.bool_)
+    trains = Flat.of([np.sort(np.concatenate([train, noise])) for train in world.trains])
+    return Pool.of(trains, [[]] * len(trains), trains, 0)
 
 
 def test_matching_finds_the_spikes_and_rejects_noise(world):
-    found, _ = match(world.source, world.chunks, *proposals_of(world), model_of(world.waveforms, 2), RULES)
+    found, _ = match(world.source, world.chunks, proposals_of(world), model_of(world.waveforms, 2), RULES)
     for unit, train in enumerate(world.trains):
         own = found.samples[found.units == unit]
         hit = np.array([np.abs(own - sample).min() <= 1 for sample in train])
@@ -380,15 +381,15 @@ def test_matching_finds_the_spikes_and_rejects_noise(world):
 
 def test_chunks_change_nothing(world):
     model = model_of(world.waveforms)
-    one, _ = match(world.source, cut(world.source, 10**6, 10**6, 1), *proposals_of(world), model, RULES)
-    many, _ = match(world.source, cut(world.source, 3001, 10**6, 1), *proposals_of(world), model, RULES)
+    one, _ = match(world.source, cut(world.source, 10**6, 10**6, 1), proposals_of(world), model, RULES)
+    many, _ = match(world.source, cut(world.source, 3001, 10**6, 1), proposals_of(world), model, RULES)
     assert np.array_equal(one.samples, many.samples)
     assert np.array_equal(one.units, many.units)
 
 
 def test_threads_change_nothing(world):
     model, chunks = model_of(world.waveforms, 2), cut(world.source, 3001, 20_000, 2)
-    results = [match(replace(world.source, threads=threads), chunks, *proposals_of(world), model, RULES) for threads in (1, 3)]
+    results = [match(replace(world.source, threads=threads), chunks, proposals_of(world), model, RULES) for threads in (1, 3)]
     (found, sums), (others, other_sums) = results
     assert all(np.array_equal(getattr(found, field.name), getattr(others, field.name)) for field in fields(Found))
     assert np.array_equal(sums.residuals, other_sums.residuals)
@@ -398,7 +399,7 @@ def test_threads_change_nothing(world):
 def test_learning_mends_templates(world):
     wrong = world.waveforms * np.array([0.9, 1.1, 1.0], np.float32)[:, None, None]
     model = model_of(wrong, 2)
-    found, sums = match(world.source, world.chunks, *proposals_of(world), model, RULES)
+    found, sums = match(world.source, world.chunks, proposals_of(world), model, RULES)
     learned = relearn(model, sums)
     for unit in range(3):
         before = np.abs(wrong[unit] - world.waveforms[unit]).max()
@@ -454,7 +455,7 @@ def test_a_unit_without_spikes_keeps_its_template(world):
 
 def test_residuals_are_those_of_brute_force(world):
     model = model_of(world.waveforms)
-    found, _ = match(world.source, cut(world.source, 3001, 10**6, 1), *proposals_of(world), model, RULES)
+    found, _ = match(world.source, cut(world.source, 3001, 10**6, 1), proposals_of(world), model, RULES)
     left = world.traces.copy()
     slopes = np.gradient(world.waveforms, axis=1)
     for sample, unit, fitted, tilt in zip(found.samples, found.units, found.fitted, found.tilts, strict=True):
@@ -476,7 +477,7 @@ def test_residuals_are_those_of_brute_force(world):
 
 def test_what_is_left_at_spikes_is_compared_with_what_is_left_at_any_time(world):
     chunks = cut(world.source, 3001, 10**6, 1)
-    found, _ = match(world.source, chunks, *proposals_of(world), model_of(world.waveforms), RULES)
+    found, _ = match(world.source, chunks, proposals_of(world), model_of(world.waveforms), RULES)
     everything = np.arange(len(found.samples))
     assert leftovers(world.source, chunks, found, model_of(world.waveforms), everything, 2) == pytest.approx(np.ones(3), abs=0.1)
     wrong = model_of(world.waveforms * np.array([1.0, 1.0, 0.7], np.float32)[:, None, None])
