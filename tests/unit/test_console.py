@@ -1,5 +1,9 @@
+import ctypes
 import io
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +169,27 @@ class TestCommandLine:
         err = capsys.readouterr().err
         assert text in err
         assert f"exit code {code}" in err
+
+
+ARENAS = """
+import ctypes, sys, threading
+from lussac import cli
+if sys.argv[1] == "one":
+    cli.use_one_arena()
+held = []
+threads = [threading.Thread(target=lambda: held.append([bytes(5000) for _ in range(100)])) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc = ctypes.CDLL(None)
+sys.exit(libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout")))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="glibc alone has arenas")
+@pytest.mark.parametrize("wanted", ["one", "many"])
+def test_threads_take_memory_from_one_place(wanted):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    told = subprocess.run([sys.executable, "-c", ARENAS, wanted], capture_output=True, text=True, check=True, env=environment)
+    assert (told.stdout.count("<heap nr=") == 1) == (wanted == "one")
