@@ -75,6 +75,11 @@ CASES = {
     "burst_3": Case(32, 60, 120.0, 403, bursting=0.6, wobble=0.05),
     "overlap_3": Case(32, 60, 120.0, 404, synchrony=0.3, wobble=0.05),
     "hard_3": Case(32, 70, 150.0, 405, drift=10.0, bursting=0.4, synchrony=0.15, wobble=0.08),
+    "plain_4": Case(32, 60, 120.0, 601),
+    "drift_4": Case(32, 50, 180.0, 602, drift=20.0, wobble=0.05),
+    "burst_4": Case(32, 60, 120.0, 603, bursting=0.6, wobble=0.05),
+    "overlap_4": Case(32, 60, 120.0, 604, synchrony=0.3, wobble=0.05),
+    "hard_4": Case(32, 70, 150.0, 605, drift=10.0, bursting=0.4, synchrony=0.15, wobble=0.08),
     "few": Case(16, 20, 120.0, 501, wobble=0.05),
     "dense": Case(32, 110, 120.0, 502, drift=5.0, bursting=0.2, synchrony=0.05, wobble=0.05),
 }

@@ -1,6 +1,7 @@
 """Fits the confidence of fused units on generated cases, and tells how well it holds on cases that it was not fitted on.
 
-    python benchmarks/confidence.py WORK fit CASE...      prints the coefficients, and how well they hold, leaving a case out
+    python benchmarks/confidence.py WORK fit CASE...      prints the coefficients, and how well they hold, leaving out a case, or
+                                                          all cases of its family: the same difficulties, or the same origin
     python benchmarks/confidence.py WORK check CASE...    tells how well the confidence of this version holds on other cases
 
 WORK is the folder of benchmarks/run.py, whose cases and sortings are used; what speaks for each unit is kept in
@@ -10,15 +11,16 @@ WORK is the folder of benchmarks/run.py, whose cases and sortings are used; what
 import json
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from cases import CASES
 from numpy.typing import NDArray
-from run import best_pipeline, prepare, run_lussac
+from run import IMITATED_CASES, best_pipeline, prepare, run_lussac
 from scipy.optimize import minimize
 from score import WELL_FOUND, agreement_with_truth
 
@@ -78,6 +80,21 @@ def fit(cases: Sequence[Measured]) -> tuple[float, Mapping[str, float]]:
     return float(weights[0] - coefficients @ centre), dict(zip(names, coefficients.tolist(), strict=True))
 
 
+def family(name: str) -> str:
+    """Name what is special about a case, or where it comes from."""
+    case = CASES.get(name)
+    if case is None:
+        return "imitated" if name in IMITATED_CASES else "shared"
+    return " ".join(what for what in ("drift", "bursting", "synchrony") if getattr(case, what)) or "none"
+
+
+def left_out(cases: Mapping[str, Measured], group: Callable[[str], str]) -> list[Floats]:
+    """Return the confidence of each case's units by a fit on the cases of all other groups."""
+    groups = {group(name) for name in cases}
+    fits = {one: fit([case for name, case in cases.items() if group(name) != one]) for one in groups}
+    return [confidence(case.evidence, *fits[group(name)]) for name, case in cases.items()]
+
+
 def table(sure: Floats, right: NDArray[np.bool_]) -> str:
     """Return confidence against what is right, as markdown, and the mean loss."""
     lines = ["| confidence | units | mean confidence | right |", "|---|---:|---:|---:|"]
@@ -95,16 +112,18 @@ def main() -> None:
     """Read the command line."""
     match sys.argv[1:]:
         case [work, "fit", *names] if len(names) > 1:
-            cases = [measured(name, Path(work)) for name in names]
-            sure = [confidence(case.evidence, *fit([other for other in cases if other is not case])) for case in cases]
-            intercept, coefficients = fit(cases)
-            print(f"INTERCEPT = {intercept:.2f}\nCOEFFICIENTS =", {name: round(value, 2) for name, value in coefficients.items()})
+            cases = {name: measured(name, Path(work)) for name in names}
+            intercept, coefficients = fit(list(cases.values()))
+            print(f"INTERCEPT = {intercept:.2f}\nCOEFFICIENTS =", {name: round(one, 2) for name, one in coefficients.items()})
+            sure = {"case": left_out(cases, str), "family": left_out(cases, family)}
         case [work, "check", *names] if names:
-            cases = [measured(name, Path(work)) for name in names]
-            sure = [confidence(case.evidence) for case in cases]
+            cases = {name: measured(name, Path(work)) for name in names}
+            sure = {"nothing": [confidence(case.evidence) for case in cases.values()]}
         case _:
             sys.exit(__doc__)
-    print(table(np.concatenate(sure), np.concatenate([case.right for case in cases])))
+    right = np.concatenate([case.right for case in cases.values()])
+    for what, values in sure.items():
+        print(f"\nLeaving out {what}:\n\n{table(np.concatenate(values), right)}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ BENCH = ROOT.parent / "shared" / "bench" / "bench.py"
 BEST = ROOT / "lussac" / "params_examples" / "params_best.json"
 PEER = "lussac==2.0.0rc6"
 SORTERS = ("tdc2", "sc2", "lupin", "ms5")
-IMITATED = 6
+IMITATED, IMITATED_CASES = 6, ("small", "long")
 EXAMPLE = {  # the earlier program's own example for synthetic data
     "remove_duplicated_spikes": {"all": {"censored_period": 0.4}},
     "align_units": {"all": {"wvf_extraction": {"ms_before": 3.5, "ms_after": 3.5}}},
@@ -74,7 +74,7 @@ def prepare(name: str, folder: Path) -> list[str]:
             cases.generate(cases.CASES[name], folder)
         cases.sort(folder, [sorter for sorter in wanted if not (folder / "sortings" / f"{sorter}.json").exists()])
         return wanted
-    imitated = name in {"small", "long"}
+    imitated = name in IMITATED_CASES
     if not (folder / "sortings" / "gt.json").exists():
         more = ["perturb", str(folder), str(IMITATED)] if imitated else ["unpack", name, str(folder)]
         for command in (["generate", name, str(folder)], more):
