@@ -32,18 +32,18 @@ WIDE = 1.25
 MOST_FOREIGN, MOST_LOST, LEAST_EXCESS, MOST_UNCLAIMED = 0.1, 0.1, 0.9, 1.7
 COPIES, SUREST_COPIES = 0.7, 0.05
 SUM, SUREST_SUM = 0.03, 0.003
-INTERCEPT = -5.73
+INTERCEPT = -5.3
 COEFFICIENTS: Mapping[str, float] = {
-    "agreement": 5.23,
-    "second_agreement": 3.12,
-    "wide": -2.88,
-    "detectability": 0.71,
-    "excess": -7.01,
-    "copies": -1.22,
-    "unclaimed": -5.75,
-    "sum": -1.57,
-    "lost": -59.71,
-    "foreign": -40.89,
+    "agreement": 4.62,
+    "second_agreement": 3.1,
+    "wide": -3.03,
+    "detectability": 0.76,
+    "excess": -6.99,
+    "copies": -1.61,
+    "unclaimed": -5.39,
+    "sum": -1.63,
+    "lost": -59.51,
+    "foreign": -40.7,
 }
 
 
@@ -55,7 +55,7 @@ class Evidence:
     ----------
     agreement, second_agreement
         Spikes in common over spikes of either, with the best analysis, and with the best of the others. What an analysis has of
-        a unit is one of its units, or several that take turns.
+        a unit is one of its units, or several that take turns. Spikes that the unit got of what is left do not count.
     snr
         Largest deflection of the mean waveform in standard deviations of the channel's noise.
     detectability

@@ -11,6 +11,7 @@ from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates, prepare
 from lussac.algorithms.fusion.confidence import Evidence, confidence, gather, gather_of_spikes
 from lussac.algorithms.fusion.joins import join, joined
 from lussac.algorithms.fusion.matching import Model
+from lussac.algorithms.fusion.reclaim import reclaimed, united
 from lussac.algorithms.fusion.refinement import Question, State, first_model, members, question, refine
 from lussac.algorithms.fusion.settings import Settings
 from lussac.algorithms.fusion.source import Chunk, Source, cut
@@ -138,6 +139,9 @@ def fuse(source: Source, trains: Sequence[Ints] | Flat, analyses: Sequence[int],
     state = settle(source, chunks, candidates, settings)
     window = source.samples(settings.coincidence)
     found, supported = completed_by(source, state.trains(), state.norms, candidates, settings)
+    whole = reclaimed(source, chunks, state, window)
+    if whole is not state:
+        state, found = whole, united(found, whole.trains())
     evidence = gather(source, chunks, state, found, supported, settings)
     groups = agreed(found, candidates, window, source.total, settings.min_spikes)
     if groups:

@@ -1,6 +1,7 @@
 """Spikes like a unit's that no unit has: what is left of the recording holds them where a part of a neuron was found."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -40,46 +41,48 @@ def _nearest(residual: Floats, template: Floats, channels: Ints, start: int, shi
 
 
 @numba.njit(cache=True, nogil=True)
-def _left(residual: Floats, template: Floats, channels: Ints, place: int, amplitude: float, sums: Floats) -> float:
+def _left(residual: Floats, template: Floats, channels: Ints, place: int, amplitude: float, rest: Floats) -> float:
     """Write what a template of an amplitude leaves at a place; return the energy of that."""
     energy = np.float32(0.0)
     for index in range(len(channels)):
         for sample in range(template.shape[0]):
-            rest = residual[place + sample, channels[index]] - amplitude * template[sample, index]
-            sums[sample, index] = rest
-            energy += rest**2
+            rest[sample, index] = residual[place + sample, channels[index]] - amplitude * template[sample, index]
+            energy += rest[sample, index] ** 2
     return float(energy)
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_like(
+def _like(
     residual: Floats,
     starts: tuple[int, int],
     template: Floats,
     channels: Ints,
     peak: tuple[int, int],
+    low: float,
     usual: float,
     shift: int,
+    places: Ints,
+    amplitudes: Floats,
     sums: Floats,
-    counts: Ints,
-) -> None:
-    """Add what spikes like a template leave to the sums of two halves (2, samples, channels), and count them."""
+) -> int:
+    """Write where spikes like a template are, and how large; add what they leave to sums of two halves (2, samples, channels)."""
     largest, energy, rest = template[peak], (template**2).sum(), np.empty_like(template)
     trace, sign, least = residual[:, channels[peak[1]]], np.sign(largest), max(PEAK * abs(largest), LEAST_PEAK)
-    start = starts[0]
+    start, count = starts[0], 0
     while start < starts[1]:
         top = start + peak[0]
         here, start = sign * trace[top], start + 1
         if here < least or here < sign * trace[top - 1] or here < sign * trace[top + 1]:
             continue
         product, place = _nearest(residual, template, channels, start - 1, shift)
-        if not LOW <= product / energy < HIGH:
+        if not low <= product / energy < HIGH:
             continue
         if _left(residual, template, channels, place, product / energy, rest) < LEFT * usual:
-            half = (counts[0] + counts[1]) % 2
-            counts[half] += 1
-            sums[half] += rest
+            places[count], amplitudes[count] = place, product / energy
+            sums[count % 2] += rest
+            count += 1
             start += template.shape[0] - 1
+    return count
 
 
 def usual_energies(residual: Floats, channels: Ints, length: int) -> NDArray[np.float64]:
@@ -88,11 +91,94 @@ def usual_energies(residual: Floats, channels: Ints, length: int) -> NDArray[np.
     return np.array([np.median(windows[:, own].sum(axis=1)) for own in channels])
 
 
-def unclaimed(source: Source, chunks: Sequence[Chunk], found: Found, model: Model, noise: float) -> NDArray[np.float64]:
-    """Return how many spikes like a unit's are left when all spikes are subtracted, for each of its own: (units,).
+def like(
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, units: Ints, low: float
+) -> Iterator[tuple[int, Ints, Floats, Floats]]:
+    """Yield units, positions and amplitudes of spikes like theirs that are left in a chunk, and sums of what these leave.
 
-    Spikes of a neighbour that nobody found may look like the unit's, too. But their mean waveform differs from the unit's by more
-    than the noise of single spikes hides, so that they hardly count.
+    Parameters
+    ----------
+    source, chunks, found, model
+        As for `look`.
+    units
+        Whose spikes are searched.
+    low
+        Smallest amplitude.
+
+    Yields
+    ------
+    unit, places, amplitudes, sums
+        The sums are of two halves, (2, samples, channels), the spikes in turns.
+    """
+    length, shift = model.templates.shape[2], source.samples(SHIFT_MS)
+    for chunk, (residual, first) in zip(chunks, left_of(source, chunks, found, model), strict=True):
+        starts = (chunk.start - model.before - first, chunk.stop - model.before - first)
+        usual = usual_energies(residual, model.channels[units], length)
+        for unit, energy in zip(units.tolist(), usual.tolist(), strict=True):
+            template, channels = model.templates[chunk.block, unit], model.channels[unit]
+            peak = np.unravel_index(np.abs(template).argmax(), template.shape)
+            places, amplitudes = np.empty(len(residual), np.int64), np.empty(len(residual), np.float32)
+            sums = np.zeros((2, *template.shape), np.float32)
+            count = _like(residual, starts, template, channels, peak, low, energy, shift, places, amplitudes, sums)
+            if count:
+                yield unit, places[:count] + first + model.before, amplitudes[:count], sums
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Spikes like a unit's that are left.
+
+    Parameters
+    ----------
+    places, amplitudes
+        (spikes,), in order of time.
+    sums
+        (2, samples, channels of the unit): what they leave, added up in two halves, the spikes in turns.
+    """
+
+    places: Ints
+    amplitudes: Floats
+    sums: Floats
+
+    def followed_by(self, later: "Group") -> "Group":
+        """Return these spikes and later ones."""
+        sums = later.sums[::-1] if len(self.places) % 2 else later.sums
+        places = np.concatenate([self.places, later.places])
+        return Group(places, np.concatenate([self.amplitudes, later.amplitudes]), self.sums + sums)
+
+    def apart(self, noise: float) -> float:
+        """Return the distance of their mean waveform from the unit's, in standard deviations of the noise along it."""
+        one, two = (self.sums[half] / max(len(self.places[half::2]), 1) for half in (0, 1))
+        return float(np.sqrt(max((one * two).sum(), 0.0)) / noise)
+
+
+def groups(source: Source, chunks: Sequence[Chunk], found: Found, model: Model, units: Ints, low: float) -> dict[int, Group]:
+    """Return what `like` yields of each unit, taken together."""
+    shape = (2, *model.templates.shape[2:])
+    out = {unit: Group(np.empty(0, np.int64), np.empty(0, np.float32), np.zeros(shape, np.float32)) for unit in units.tolist()}
+    for unit, places, amplitudes, rests in like(source, chunks, found, model, units, low):
+        out[unit] = out[unit].followed_by(Group(places, amplitudes, rests))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """How many spikes like each unit's are left.
+
+    Parameters
+    ----------
+    shares
+        (units,), for each spike of the unit.
+    apart
+        (units,), distance of their mean waveform from the unit's, in standard deviations of the noise along it.
+    """
+
+    shares: NDArray[np.float64]
+    apart: NDArray[np.float64]
+
+
+def look(source: Source, chunks: Sequence[Chunk], found: Found, model: Model, noise: float) -> Left:
+    """Search some chunks for spikes like the units' that are left when all spikes are subtracted.
 
     Parameters
     ----------
@@ -103,20 +189,20 @@ def unclaimed(source: Source, chunks: Sequence[Chunk], found: Found, model: Mode
     noise
         Standard deviation of the noise along a template.
     """
-    size, length, shift = len(model), model.templates.shape[2], source.samples(SHIFT_MS)
+    size = len(model)
     looked_at = [chunks[index] for index in np.unique(np.linspace(0, len(chunks) - 1, LOOKED_AT).round().astype(np.int64))]
-    sums, counts = np.zeros((size, 2, *model.templates.shape[2:]), np.float32), np.zeros((size, 2), np.int64)
-    own = np.zeros(size, np.int64)
-    for chunk, (residual, first) in zip(looked_at, left_of(source, looked_at, found, model), strict=True):
-        starts = (chunk.start - model.before - first, chunk.stop - model.before - first)
-        usual = usual_energies(residual, model.channels, length)
-        for unit in range(size):
-            template = model.templates[chunk.block, unit]
-            peak = np.unravel_index(np.abs(template).argmax(), template.shape)
-            _add_like(residual, starts, template, model.channels[unit], peak, usual[unit], shift, sums[unit], counts[unit])
-        inside = slice(*np.searchsorted(found.samples, [chunk.start, chunk.stop]))
-        own += np.bincount(found.units[inside], minlength=size)
-    sums /= np.maximum(counts, 1)[:, :, None, None]
-    apart = np.sqrt(np.maximum((sums[:, 0] * sums[:, 1]).sum(axis=(1, 2)), 0)) / noise
-    like = np.clip((ANOTHER - apart) / (ANOTHER - SAME), DOUBT, 1)
-    return np.asarray(counts.sum(axis=1) / (own + FEW) * like, dtype=np.float64)
+    each = groups(source, looked_at, found, model, np.arange(size), LOW)
+    edges = np.searchsorted(found.samples, [(chunk.start, chunk.stop) for chunk in looked_at])
+    own = sum((np.bincount(found.units[start:stop], minlength=size) for start, stop in edges), np.zeros(size, np.int64))
+    counts = np.array([len(each[unit].places) for unit in range(size)])
+    return Left(counts / (own + FEW), np.array([each[unit].apart(noise) for unit in range(size)]))
+
+
+def unclaimed(source: Source, chunks: Sequence[Chunk], found: Found, model: Model, noise: float) -> NDArray[np.float64]:
+    """Return how many spikes like a unit's are left when all spikes are subtracted, for each of its own: (units,).
+
+    Spikes of a neighbour that nobody found may look like the unit's, too. But their mean waveform differs from the unit's by more
+    than the noise of single spikes hides, so that they hardly count. Parameters as for `look`.
+    """
+    left = look(source, chunks, found, model, noise)
+    return left.shares * np.clip((ANOTHER - left.apart) / (ANOTHER - SAME), DOUBT, 1)
