@@ -1,7 +1,7 @@
 """Units that nobody can tell apart are one, and so are parts of a neuron that take turns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -233,10 +233,13 @@ def join(model: Model, trains: Flat, target: Ints, counts: Ints, width: int) -> 
     kept = np.flatnonzero(target == np.arange(len(target)))
     templates = model.templates.copy()
     parts = [[trains[unit]] for unit in range(len(trains))]
+    barred = list(model.barred)
     for unit in np.flatnonzero(target != np.arange(len(target))):
         into = target[unit]
         parts[into].append(trains[int(unit)])
+        if barred:
+            barred[into] = np.union1d(barred[into], barred[unit])
         missing = np.flatnonzero((counts[:, into] < LEAST_WEIGHT) & (counts[:, unit] >= LEAST_WEIGHT))
         templates[missing, into] = on_all(templates[missing, unit], model.channels[unit], width)[..., model.channels[into]]
-    joined_model = Model(templates, model.channels, model.before, model.stiffness, model.lows, model.highs)
+    joined_model = replace(model, templates=templates, barred=tuple(barred))
     return joined_model.of(kept), Flat.of([np.sort(np.concatenate(parts[unit])) for unit in kept])

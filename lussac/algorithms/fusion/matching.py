@@ -33,6 +33,9 @@ class Model:
         (units,), one over the variance of the amplitude (relative to the template's) from spike to spike.
     lows, highs
         (units,), smallest and largest amplitude that a spike of the unit may have.
+    barred
+        For each unit, positions at which it has no spike: what looks like one there is what a louder unit's template leaves.
+        Empty where none is known of any unit.
     """
 
     templates: Floats
@@ -41,6 +44,7 @@ class Model:
     stiffness: Floats
     lows: Floats
     highs: Floats
+    barred: tuple[Ints, ...] = ()
 
     def __len__(self) -> int:
         return len(self.channels)
@@ -58,6 +62,7 @@ class Model:
             self.stiffness[units],
             self.lows[units],
             self.highs[units],
+            tuple(self.barred[int(unit)] for unit in units) if self.barred else (),
         )
 
 

@@ -58,6 +58,8 @@ class Pool:
         (members,), the unit that each is a member of, and whether it has spikes in common with it.
     gap
         Spikes of one unit within this many samples are one proposal.
+    barred
+        Where units have no spike: nothing is proposed within `gap` of that.
     """
 
     trains: Flat
@@ -65,9 +67,12 @@ class Pool:
     owners: Ints
     shares: Bools
     gap: int
+    barred: Flat
 
     @classmethod
-    def of(cls, candidates: Flat, members: Sequence[Sequence[Member]], trains: Flat, gap: int) -> "Pool":
+    def of(
+        cls, candidates: Flat, members: Sequence[Sequence[Member]], trains: Flat, gap: int, barred: Sequence[Ints] = ()
+    ) -> "Pool":
         """Collect what proposes spikes.
 
         Parameters
@@ -78,10 +83,12 @@ class Pool:
             For every unit, the candidates that may hold its spikes.
         trains, gap
             As above.
+        barred
+            For each unit, where it has no spike; empty where none is known of any unit.
         """
         table = [(unit, *member) for unit, own in enumerate(members) for member in own]
         owners, which, lags, shares = np.array(table, np.int64).reshape(-1, 4).T
-        return cls(trains, candidates.only(which).moved(lags), owners, shares.astype(np.bool_), gap)
+        return cls(trains, candidates.only(which).moved(lags), owners, shares.astype(np.bool_), gap, Flat.of(barred))
 
     def between(self, start: int, stop: int) -> Proposed:
         """Return the proposals with start <= position < stop: every run of spikes of a unit, at its median.
@@ -98,6 +105,8 @@ class Pool:
         medians, owners, doubtful = _proposals(samples[order], units[order], known[order], self.gap)
         inside = np.flatnonzero((medians >= start) & (medians < stop))
         inside = inside[np.argsort(medians[inside], kind="stable")]
+        places = self.barred.between(*wide)
+        inside = inside[~_are_near(medians[inside], owners[inside], places.samples, places.units, self.gap)]
         return Proposed(medians[inside], owners[inside], doubtful[inside])
 
 
@@ -137,3 +146,18 @@ def _proposals(samples: Ints, units: Ints, known: Bools, gap: int) -> tuple[Ints
         count += 1
         first = index
     return medians[:count], owners[:count], doubtful[:count]
+
+
+@numba.njit(cache=True, nogil=True)
+def _are_near(samples: Ints, units: Ints, others: Ints, other_units: Ints, gap: int) -> Bools:
+    """Tell which positions have one of the same unit among others within `gap`; all in the order of time."""
+    out = np.zeros(len(samples), np.bool_)
+    first = 0
+    for index in range(len(samples)):
+        while first < len(others) and others[first] < samples[index] - gap:
+            first += 1
+        other = first
+        while other < len(others) and others[other] <= samples[index] + gap:
+            out[index] |= other_units[other] == units[index]
+            other += 1
+    return out

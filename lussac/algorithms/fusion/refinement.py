@@ -1,12 +1,13 @@
 """Rounds of matching and learning: who owns which spike, and what do the owners look like."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.candidates import MAX_LAG_MS, Candidates
+from lussac.algorithms.fusion.echoes import LAG_MS, barred, echoes
 from lussac.algorithms.fusion.fitting import Rules
 from lussac.algorithms.fusion.learning import amplitude_limits, noise_gain, overall_halves, relearn
 from lussac.algorithms.fusion.matching import Found, Model, match
@@ -141,7 +142,7 @@ def question(source: Source, candidates: Candidates, model: Model, trains: Flat,
     """
     window, gap = source.samples(settings.coincidence), source.samples(JITTER_MS) + 1
     own = members(candidates, model, trains, window, source.samples(MAX_LAG_MS), settings)
-    return Question(model, Pool.of(candidates.trains, own, trains, gap))
+    return Question(model, Pool.of(candidates.trains, own, trains, gap, model.barred))
 
 
 def refine(source: Source, chunks: Sequence[Chunk], asked: Question, settings: Settings) -> State:
@@ -162,6 +163,9 @@ def refine(source: Source, chunks: Sequence[Chunk], asked: Question, settings: S
     templates = relearn(model, sums)
     energies = np.maximum((templates**2).sum(axis=(2, 3)).mean(axis=0), 1e-3)
     noise = noise_gain(found, energies)
-    learned = Model(templates, model.channels, model.before, *amplitude_limits(found, energies, noise))
-    state = State(learned, model, found, overall_halves(model, sums), sums.weights, noise)
+    accepted = trains_of(found.samples, found.units, len(model))
+    heard = echoes(accepted, energies, model.channels, source.samples(LAG_MS), source.samples(settings.overlap))
+    used = replace(model, barred=barred(model.barred, heard, accepted))
+    learned = Model(templates, model.channels, model.before, *amplitude_limits(found, energies, noise), used.barred)
+    state = State(learned, used, found, overall_halves(model, sums), sums.weights, noise)
     return state.keep(np.flatnonzero(state.counts >= settings.min_spikes))
