@@ -32,18 +32,18 @@ WIDE = 1.25
 MOST_FOREIGN, MOST_LOST, LEAST_EXCESS, MOST_UNCLAIMED = 0.1, 0.1, 0.9, 1.7
 COPIES, SUREST_COPIES = 0.7, 0.05
 SUM, SUREST_SUM = 0.03, 0.003
-INTERCEPT = -5.3
+INTERCEPT = -4.48
 COEFFICIENTS: Mapping[str, float] = {
-    "agreement": 4.62,
-    "second_agreement": 3.1,
+    "agreement": 3.57,
+    "second_agreement": 3.36,
     "wide": -3.03,
-    "detectability": 0.76,
-    "excess": -6.99,
-    "copies": -1.61,
-    "unclaimed": -5.39,
-    "sum": -1.63,
-    "lost": -59.51,
-    "foreign": -40.7,
+    "detectability": 0.72,
+    "excess": -6.11,
+    "copies": -1.51,
+    "unclaimed": -3.63,
+    "sum": -1.96,
+    "lost": -58.73,
+    "foreign": -32.1,
 }
 
 
