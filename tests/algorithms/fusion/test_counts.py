@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from lussac.algorithms.fusion.pool import Member, Pool
 from lussac.algorithms.fusion.residuals import parities
 from lussac.algorithms.fusion.selection import choose
 from lussac.algorithms.fusion.source import Source, cut
-from lussac.algorithms.fusion.trains import AT_ONCE, Flat, by_label, coincidences, has_near, pair_counts
+from lussac.algorithms.fusion.trains import AT_ONCE, Flat, Growing, by_label, coincidences, has_near, pair_counts
 
 few = settings(max_examples=40, deadline=None)
 train = st.lists(st.integers(0, 200), max_size=15).map(lambda values: np.array(sorted(set(values)), np.int64))
@@ -118,6 +120,39 @@ def test_proposals_are_members_shifted_and_own_spikes():
     assert proposed.samples.tolist() == [10, 40, 50, 88, 200]
     assert proposed.units.tolist() == [0, 1, 0, 0, 0]
     assert pool.between(40, 88).samples.tolist() == [40, 50]
+
+
+def most_bytes(work):
+    """Return the largest memory that NumPy asks for during some work, more than before it."""
+    tracemalloc.start()
+    work()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+def test_trains_that_are_moved_chosen_or_proposed_need_no_memory_for_their_spikes():
+    flat = Flat.of([np.arange(first, 1 << 22, 64) for first in (0, 1, 32)])
+    members = [[Member(0, 0, shares=True), Member(1, -1, shares=True)], [Member(2, 3, shares=True)]]
+    size = flat.samples.nbytes
+    Pool.of(flat, members, flat, 3).between(0, 1 << 12)  # compiled now
+    assert Flat.of(flat) is flat
+    assert most_bytes(lambda: flat.moved(np.array([1, 2, 3])).only(np.array([0, 0, 2]))) < size / 16
+    assert most_bytes(lambda: Pool.of(flat, members, flat, 3).between(0, 1 << 12)) < size / 16
+    assert most_bytes(lambda: list(Pool.of(flat, members, flat, 3).trains.stretches())) < size / 16
+
+
+def test_a_growing_column_holds_its_values_once():
+    piece, column = np.arange(1 << 12), Growing(np.int64)
+
+    def grow():
+        for _ in range(1 << 8):
+            column.add(piece)
+        assert column.values()[-1] == piece[-1]
+
+    assert most_bytes(grow) < 1.5 * (piece.nbytes << 8)
+    assert column.values().tolist() == piece.tolist() * (1 << 8)
+    assert Growing(np.float32).values().dtype == np.float32
 
 
 def test_what_only_a_lookalike_has_is_doubtful():
