@@ -26,21 +26,24 @@ Ints = NDArray[np.int64]
 def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, settings: Settings) -> State:
     """Refine the chosen candidates, then split and join units until there are as many as before.
 
-    Either nothing changed then, or what was split was joined again: another round would do the same.
+    Either nothing changed then, or what was split was joined again: another round would do the same. What is deleted here holds
+    an array over all spikes, and would be in memory beside those of the next step.
     """
 
     def ask(model: Model, trains: Flat) -> Question:
         return question(source, candidates, model, trains, settings)
 
-    def clean(state: State) -> Question:
-        return ask(*cleaned(source, chunks, candidates, state, settings))
+    def merged(state: State) -> Question:
+        return ask(*together(source, chunks, candidates, state, settings))
 
     own = np.flatnonzero(candidates.chosen)
     blocks = 1 + max((chunk.block for chunk in chunks), default=0)
     state = refine(source, chunks, ask(first_model(candidates, blocks), candidates.trains.only(own)), settings)
-    asked = clean(state)
-    del state  # so that its spikes are not in memory beside the next ones
+    state = unshadowed(source, state, settings)
+    asked = merged(state)
+    del state
     state = refine(source, chunks, asked, settings)
+    del asked
     window, max_lag = source.samples(settings.coincidence), source.samples(MAX_LAG_MS)
     for _ in range(settings.rounds):
         size = len(state.model)
@@ -51,12 +54,17 @@ def settle(source: Source, chunks: Sequence[Chunk], candidates: Candidates, sett
         )  # fmt: skip
         if len(model) > len(state.used):
             asked = ask(model, trains)
-            del state, model, trains
+            del state, trains
             state = refine(source, chunks, asked, settings)
-        asked = clean(state)
+            del asked
+        else:
+            del trains
+        state = unshadowed(source, state, settings)
+        asked = merged(state)
         del state
-        state = refine(source, chunks, asked, settings)
-        if len(asked.model) == size:
+        state, units = refine(source, chunks, asked, settings), len(asked.model)
+        del asked
+        if units == size:
             break
     return unshadowed(source, state, settings)
 
@@ -68,15 +76,13 @@ def unshadowed(source: Source, state: State, settings: Settings) -> State:
     return state.keep(np.flatnonzero(~shadows(trains, energies, beside, settings.shadow)))
 
 
-def cleaned(
+def together(
     source: Source, chunks: Sequence[Chunk], candidates: Candidates, state: State, settings: Settings
 ) -> tuple[Model, Flat]:
-    """Drop shadows of louder units, and join units that nobody can tell apart; return models and spikes."""
-    state = unshadowed(source, state, settings)
-    trains = state.trains()
-    resolved = resolving(trains, candidates, source.samples(settings.coincidence))
+    """Join units that nobody can tell apart; return models and spikes."""
+    resolved = resolving(state.trains(), candidates, source.samples(settings.coincidence))
     target = joined(source, chunks, state, resolved, settings, source.samples(MAX_LAG_MS))
-    return join(state.model, trains, target, state.weights.sum(axis=2), source.channels)
+    return join(state.model, state.trains(), target, state.weights.sum(axis=2), source.channels)
 
 
 def resolving(trains: Flat, candidates: Candidates, window: int) -> Ints:

@@ -134,9 +134,9 @@ def contrasts_of(
     pairs = [(int(u), int(v)) for u, v in np.argwhere(np.triu(np.maximum(cosines, cosines.T) >= settings.similar, 1))]
     if not pairs:
         return []
-    trains = state.trains()
     turn, duration = source.samples(1e3 * settings.turn), source.total
     local = meetings(source, chunks, state, pairs, settings.meeting, turn=turn, least=mean.shape[1])
+    trains = state.trains()
     contrasts = []
     for (u, v), means, gaps in zip(pairs, local.means, local.gaps, strict=True):
         own, lag = (channels[u], channels[v]), int(lags[u, v])

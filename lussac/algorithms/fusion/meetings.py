@@ -54,6 +54,23 @@ def meetings(
     least
         Spikes nearer than this overlap, and are only taken where there are no others.
     """
+    spikes, labels, gaps = nearest(state, pairs, count, turn=turn, least=least)
+    means = mean_waveforms(source, chunks, state.found, state.used, spikes, labels, 2 * RINGS * len(pairs))
+    return Meetings(means.reshape(len(pairs), 2, RINGS, *means.shape[1:]), gaps)
+
+
+def nearest(
+    state: State, pairs: Sequence[tuple[int, int]], count: int, *, turn: int, least: int
+) -> tuple[Ints, Ints, NDArray[np.float64]]:
+    """Choose the spikes of all rings; parameters as for `meetings`.
+
+    Returns
+    -------
+    spikes, labels
+        Sorted indices, and (2 x pair + unit) x rings + ring of each.
+    gaps
+        As in `Meetings`.
+    """
     usual = [spikes[active(state.found.samples[spikes], turn)] for spikes in state.owned()]
     chosen, groups, gaps = [], [], np.zeros((len(pairs), 2, RINGS))
     for place, pair in enumerate(pairs):
@@ -67,8 +84,7 @@ def meetings(
                 gaps[place, side, ring] = apart[inside].mean() if len(inside) else 0.0
     spikes, labels = np.concatenate(chosen), np.concatenate(groups)
     order = np.argsort(spikes, kind="stable")
-    means = mean_waveforms(source, chunks, state.found, state.used, spikes[order], labels[order], 2 * RINGS * len(pairs))
-    return Meetings(means.reshape(len(pairs), 2, RINGS, *means.shape[1:]), gaps)
+    return spikes[order], labels[order], gaps
 
 
 def active(train: Ints, stretch: int) -> NDArray[np.bool_]:
