@@ -1,6 +1,7 @@
 """``lussac run``."""
 
 import argparse
+from dataclasses import replace
 
 from lussac import params
 from lussac.commands.options import options
@@ -10,5 +11,6 @@ from lussac.plan import compile_plan
 
 def main(chosen: argparse.Namespace) -> int:
     """Run the pipeline of a params.json, or go on where it stopped."""
-    run_and_show(compile_plan(params.read(chosen.params)), options(chosen), quiet=chosen.quiet)
+    wanted = replace(options(chosen), hold_spikes=False)  # what is shown are numbers of units
+    run_and_show(compile_plan(params.read(chosen.params)), wanted, quiet=chosen.quiet)
     return 0

@@ -32,6 +32,8 @@ class Options:
         Go on with the sorters that have finished.
     keep_stale
         Take a sorter's result although something else made it.
+    hold_spikes
+        Read all spikes of the result into memory; otherwise its sortings tell of their units alone once the run has ended.
     """
 
     jobs: int | None = None
@@ -42,6 +44,7 @@ class Options:
     seconds: float | None = None
     allow_failed_sorters: bool = False
     keep_stale: bool = False
+    hold_spikes: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

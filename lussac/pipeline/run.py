@@ -159,8 +159,9 @@ class _Run:
         summary = {name: _described(sorting) for name, sorting in sortings.items()}
         self.provenance.add("run", results=summary)
         self.log.info("Done: %s.", ", ".join(f"{name} with {facts['units']} units" for name, facts in summary.items()))
-        kept, given = ({name: srt.held(part) for name, part in parts.items()} for parts in (sortings, analyses))
-        return Result(sortings=kept, analyses=given, steps=steps, logs_folder=self.store.root, failed_sorters=failed)
+        if self.options.hold_spikes:
+            sortings, analyses = ({name: srt.held(part) for name, part in parts.items()} for parts in (sortings, analyses))
+        return Result(sortings=sortings, analyses=analyses, steps=steps, logs_folder=self.store.root, failed_sorters=failed)
 
     @cached_property
     def jobs(self) -> dict[str, Any]:

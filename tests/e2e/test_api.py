@@ -11,7 +11,12 @@ from spikeinterface.core import BinaryRecordingExtractor, NumpyRecording, load
 from tiny import CHANNELS, GAIN, RATE, write_params
 
 import lussac
+from lussac import params
 from lussac.errors import InputError, ModuleError, ParamsError
+from lussac.pipeline import Options
+from lussac.pipeline import run as run_plan
+from lussac.plan import compile_plan
+from lussac.sortings import StoredSorting
 
 PIPELINE = {
     "align_units": {"all": {"wvf_extraction": {"ms_before": 1.0, "ms_after": 1.0}}},
@@ -38,6 +43,17 @@ def by_path(case, tmp_path_factory):
 def spikes(sorting):
     vector = sorting.to_spike_vector()
     return [vector[field].tolist() for field in ("segment_index", "sample_index", "unit_index")]
+
+
+def test_spikes_of_a_result_stay_on_the_disk_where_only_units_are_shown(by_path, case, tmp_path):
+    plan = compile_plan(params.read(write_params(tmp_path, case.params(PIPELINE))))
+    result = run_plan(plan, Options(hold_spikes=False))
+    for shown, held in ((result.sortings, by_path.sortings), (result.analyses, by_path.analyses)):
+        assert all(isinstance(sorting, StoredSorting) for sorting in shown.values())
+        assert not any(isinstance(sorting, StoredSorting) for sorting in held.values())
+        assert {name: sorting.get_num_units() for name, sorting in shown.items()} == {
+            name: sorting.get_num_units() for name, sorting in held.items()
+        }
 
 
 def test_a_result_tells_what_came_out(by_path, case):
