@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: everything ends within seconds, nothing is left behind, and the next run goes on."""
 
+import shutil
 import signal
 import time
 
@@ -61,16 +62,21 @@ def test_in_the_middle_of_a_step(case, tmp_path, number):
 
 @pytest.mark.parametrize("module", ["export_to_phy", "export_to_sigui"])
 def test_an_interrupted_export_leaves_no_half_folder(case, tmp_path, module):
-    file = write_params(tmp_path, case.params({module: {"all": {"path": "$PARAMS_FOLDER/export"}}}, analyses=["alpha"]))
+    file, export = tmp_path / "params.json", tmp_path / "export"
+    write_params(tmp_path, case.params({module: {"all": {"path": "$PARAMS_FOLDER/export"}}}, analyses=["alpha"]))
+    found = []
     for number in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
         command = Command(file, folder=tmp_path)
         wait_until(lambda: any((tmp_path / "logs" / "drafts").glob("01-*")))
         time.sleep(0.1)
         command.signal(number)
         command.wait()
-        assert not (tmp_path / "export").exists()
+        found += [files_below(export)] if export.exists() else []  # on a busy machine the signal may come when all is written
+        shutil.rmtree(export, ignore_errors=True)
+    assert len(found) < 3
     assert lussac(file)[0] == 0
-    assert files_below(tmp_path / "export")
+    assert files_below(export)
+    assert all(files == files_below(export) for files in found)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"params.json", "logs", "export", "stdout.txt", "stderr.txt"}
 
