@@ -9,6 +9,7 @@ import numpy as np
 import spikeinterface.core as si
 from tiny import CHANNELS, GAIN, RATE, write_recording
 
+from lussac.engines.docker import DockerEngine
 from tests.pages import ROOT
 
 SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
@@ -83,3 +84,14 @@ def docker(*words, **options) -> subprocess.CompletedProcess[str]:
 def text_of(done: subprocess.CompletedProcess[str]) -> str:
     """Return all that a command said, as one line."""
     return " ".join((done.stdout + done.stderr).split())
+
+
+def client_of(engine: DockerEngine, *words: object) -> list[str]:
+    """Return a command of docker's or podman's own client for the daemon of an engine."""
+    client = ["podman", "--remote", "--url"] if engine.describe()["flavour"] == "podman" else ["docker", "--host"]
+    return [*client, engine.host, *map(str, words)]
+
+
+def socket_of(engine: DockerEngine) -> tuple[str, str]:
+    """Return the words that mount the socket of an engine where Lussac looks for docker's."""
+    return "-v", f"{engine.host.removeprefix('unix://')}:/var/run/docker.sock"

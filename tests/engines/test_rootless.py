@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from engines_here import IMAGE, answering, image_of, job_in, left_by, owners
-from service import TESTBED_USER, run, text_of, write_data
+from service import TESTBED_USER, client_of, run, socket_of, text_of, write_data
 
 from lussac.engines.base import OUT, WORK, Outcome
 from lussac.engines.docker import DockerEngine
@@ -114,12 +114,7 @@ def serving(engine, service_image):
 
 def service(engine: DockerEngine, *words: object) -> str:
     """Run the service image as its user does, and return all that it says."""
-    client = ["podman", "--remote", "--url"] if engine.describe()["flavour"] == "podman" else ["docker", "--host"]
-    return text_of(run(*client, engine.host, "run", "--rm", *words))
-
-
-def socket_of(engine: DockerEngine) -> tuple[str, str]:
-    return "-v", f"{engine.host.removeprefix('unix://')}:/var/run/docker.sock"
+    return text_of(run(*client_of(engine, "run", "--rm", *words)))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from engines_here import IMAGE, answering, left_by
-from service import OWNER, owners, run, text_of, write_data
+from service import OWNER, client_of, owners, run, socket_of, text_of, write_data
 
 from lussac.engines.docker import DockerEngine
 from lussac.provenance import read_record
@@ -29,10 +29,10 @@ def engine():
     brought = [image for image in ("lussac:latest", IMAGE) if not has_same(engine, image)]
     for image in brought:
         with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as pipe:
-            subprocess.run(podman(engine, "load", "--quiet"), stdin=pipe.stdout, check=True, capture_output=True)
+            subprocess.run(client_of(engine, "load", "--quiet"), stdin=pipe.stdout, check=True, capture_output=True)
     yield engine
     for image in brought:
-        run(*podman(engine, "image", "rm", "--force", image))
+        run(*client_of(engine, "image", "rm", "--force", image))
 
 
 def has_same(engine: DockerEngine, image: str) -> bool:
@@ -41,18 +41,9 @@ def has_same(engine: DockerEngine, image: str) -> bool:
     return engine.has_image(image) and engine.resolve(image, pull=False).rootfs == now.rootfs
 
 
-def podman(engine: DockerEngine, *words: object) -> list[str]:
-    """Return a command for the podman that answers."""
-    return ["podman", "--remote", "--url", engine.host, *map(str, words)]
-
-
 def service(engine: DockerEngine, *words: object, **options) -> subprocess.CompletedProcess[str]:
     """Run the service image as its page says, with podman for docker."""
-    return run(*podman(engine, "run", "--rm", *words), **options)
-
-
-def socket_of(engine: DockerEngine) -> tuple[str, str]:
-    return "-v", f"{engine.host.removeprefix('unix://')}:/var/run/docker.sock"
+    return run(*client_of(engine, "run", "--rm", *words), **options)
 
 
 def test_a_run_without_the_socket(engine, tmp_path):

@@ -1,11 +1,11 @@
 import json
 import re
 import shutil
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from memory import most_bytes
 from spikeinterface.core import NumpyRecording, NumpySorting
 from spikeinterface.core.base import minimum_spike_dtype
 
@@ -302,15 +302,6 @@ def test_load_gives_what_was_saved(tmp_path):
 def busy(spikes):
     """Make a sorting of two units with many spikes."""
     return make({1: np.arange(0, 2 * spikes, 4), 2: np.arange(1, 2 * spikes, 4)})
-
-
-def most_bytes(work):
-    """Return the largest memory that Python and NumPy ask for during some work, more than before it."""
-    tracemalloc.start()
-    work()
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return most
 
 
 def test_the_spikes_of_a_stored_sorting_need_no_memory(tmp_path):

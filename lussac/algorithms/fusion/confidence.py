@@ -16,7 +16,7 @@ from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.sums import left_by_two
 from lussac.algorithms.fusion.support import Support
 from lussac.algorithms.fusion.trains import Flat
-from lussac.algorithms.fusion.unclaimed import unclaimed
+from lussac.algorithms.fusion.unclaimed import Left
 from lussac.algorithms.fusion.waveforms import subset
 
 Floats = NDArray[np.float64]
@@ -107,6 +107,7 @@ def gather(
     state: State,
     trains: Flat,
     supported: Sequence[Sequence[Support]],
+    left: Left,
     settings: Settings,
 ) -> Evidence:
     """Measure what speaks for each unit.
@@ -121,6 +122,8 @@ def gather(
         All spikes of the units.
     supported
         What each analysis has of each unit, best first.
+    left
+        Spikes like the units' that none of them has.
     settings
         Numbers of the method.
     """
@@ -137,7 +140,7 @@ def gather(
         detectability=norms,
         spread=spreads / np.sqrt(1 / norms**2 + SMALLEST_SPREAD**2),
         excess=leftovers(source, chunks, found, state.used, looked_at, STRONGEST),
-        unclaimed=unclaimed(source, chunks, found, state.used, state.noise),
+        unclaimed=left.unclaimed,
         rest=left_by_two(halves.mean(axis=1), state.used.channels, trains.counts, source.samples(settings.overlap)),
         lost=moving * silent,
         **contaminations(source, trains, settings),

@@ -19,6 +19,7 @@ from lussac.algorithms.fusion.splits import split
 from lussac.algorithms.fusion.sums import shadows
 from lussac.algorithms.fusion.support import Support, supports
 from lussac.algorithms.fusion.trains import Flat, agreements, coincidences, pair_counts
+from lussac.algorithms.fusion.unclaimed import look
 
 Ints = NDArray[np.int64]
 
@@ -145,10 +146,12 @@ def fuse(source: Source, trains: Sequence[Ints] | Flat, analyses: Sequence[int],
     state = settle(source, chunks, candidates, settings)
     window = source.samples(settings.coincidence)
     found, supported = completed_by(source, state.trains(), state.norms, candidates, settings)
-    whole = reclaimed(source, chunks, state, window)
+    left = look(source, chunks, state.found, state.used, state.noise)
+    whole = reclaimed(source, chunks, state, left, window)
     if whole is not state:
         state, found = whole, united(found, whole.trains())
-    evidence = gather(source, chunks, state, found, supported, settings)
+        left = look(source, chunks, state.found, state.used, state.noise)
+    evidence = gather(source, chunks, state, found, supported, left, settings)
     groups = agreed(found, candidates, window, source.total, settings.min_spikes)
     if groups:
         more = Flat.of([group.train for group in groups])

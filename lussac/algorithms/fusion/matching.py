@@ -88,6 +88,10 @@ class Found:
     fitted: Floats
     tilts: Floats
 
+    def taken(self, which: Ints | NDArray[np.bool_]) -> "Found":
+        """Return some of the spikes: those at these places, or those for which this is true."""
+        return Found(*(getattr(self, field.name)[which] for field in fields(self)))
+
 
 KINDS = (np.int64, np.int32, np.float32, np.float32, np.float32)
 """Types of the columns of `Found`."""

@@ -10,7 +10,7 @@ from lussac.algorithms.fusion.matching import Found
 from lussac.algorithms.fusion.refinement import State
 from lussac.algorithms.fusion.source import Chunk, Source
 from lussac.algorithms.fusion.trains import Flat, has_near
-from lussac.algorithms.fusion.unclaimed import groups, look
+from lussac.algorithms.fusion.unclaimed import Left, groups
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -24,7 +24,7 @@ SMALLEST = 0.7
 """Amplitude of the spikes that it gets."""
 
 
-def reclaimed(source: Source, chunks: Sequence[Chunk], state: State, apart: int) -> State:
+def reclaimed(source: Source, chunks: Sequence[Chunk], state: State, left: Left, apart: int) -> State:
     """Give units the spikes like theirs that are left, where these are many and nobody could tell them from the unit's.
 
     Sorters miss many spikes of quiet neurons. Spikes of a neighbour that nobody found look like a unit's one by one, but their
@@ -36,19 +36,19 @@ def reclaimed(source: Source, chunks: Sequence[Chunk], state: State, apart: int)
         The recording.
     state
         Units, their spikes, and what is left at these.
+    left
+        Spikes like the units' that none of them has.
     apart
         Spikes of a unit are further from each other than this, in samples.
     """
-    left, limits = look(source, chunks, state.found, state.used, state.noise), np.maximum(APART, INEXACT * state.norms)
+    limits = np.maximum(APART, INEXACT * state.norms)
     units = np.flatnonzero((left.shares >= MANY) & (left.apart <= limits) & (state.norms >= FAINT))
-    if not len(units):
-        return state
     trains, found = state.trains(), [state.found]
     for unit, group in groups(source, chunks, state.found, state.used, units, SMALLEST).items():
         if group.apart(state.noise) <= limits[unit]:
             new = ~has_near(group.places, trains[unit], apart)
             found.append(spikes_of(unit, group.places[new], group.amplitudes[new]))
-    return replace(state, found=in_time(found))
+    return replace(state, found=in_time(found)) if len(found) > 1 else state
 
 
 def spikes_of(unit: int, places: Ints, amplitudes: Floats) -> Found:
@@ -58,9 +58,8 @@ def spikes_of(unit: int, places: Ints, amplitudes: Floats) -> Found:
 
 def in_time(parts: Sequence[Found]) -> Found:
     """Return the spikes of all parts in order of time."""
-    columns = [np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Found)]
-    order = np.argsort(columns[0], kind="stable")
-    return Found(*(column[order] for column in columns))
+    both = Found(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Found)))
+    return both.taken(np.argsort(both.samples, kind="stable"))
 
 
 def united(trains: Flat, more: Flat) -> Flat:

@@ -70,11 +70,8 @@ class State:
             return self
         rank = np.full(len(self.model), -1, np.int32)
         rank[units] = np.arange(len(units))
-        inside = rank[self.found.units] >= 0
-        found = Found(
-            self.found.samples[inside], rank[self.found.units[inside]], self.found.amplitudes[inside], self.found.fitted[inside],
-            self.found.tilts[inside],
-        )  # fmt: skip
+        found = self.found.taken(rank[self.found.units] >= 0)
+        found = replace(found, units=rank[found.units])
         return State(
             self.model.of(units), self.used.of(units), found, self.halves[units], self.weights[:, units], self.noise
         )  # fmt: skip

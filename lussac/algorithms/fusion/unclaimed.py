@@ -176,6 +176,15 @@ class Left:
     shares: NDArray[np.float64]
     apart: NDArray[np.float64]
 
+    @property
+    def unclaimed(self) -> NDArray[np.float64]:
+        """How many are the unit's own, for each spike of the unit: (units,).
+
+        Spikes of a neighbour that nobody found may look like the unit's, too. But their mean waveform differs from the unit's by
+        more than the noise of single spikes hides, so that they hardly count.
+        """
+        return self.shares * np.clip((ANOTHER - self.apart) / (ANOTHER - SAME), DOUBT, 1)
+
 
 def look(source: Source, chunks: Sequence[Chunk], found: Found, model: Model, noise: float) -> Left:
     """Search some chunks for spikes like the units' that are left when all spikes are subtracted.
@@ -196,13 +205,3 @@ def look(source: Source, chunks: Sequence[Chunk], found: Found, model: Model, no
     own = sum((np.bincount(found.units[start:stop], minlength=size) for start, stop in edges), np.zeros(size, np.int64))
     counts = np.array([len(each[unit].places) for unit in range(size)])
     return Left(counts / (own + FEW), np.array([each[unit].apart(noise) for unit in range(size)]))
-
-
-def unclaimed(source: Source, chunks: Sequence[Chunk], found: Found, model: Model, noise: float) -> NDArray[np.float64]:
-    """Return how many spikes like a unit's are left when all spikes are subtracted, for each of its own: (units,).
-
-    Spikes of a neighbour that nobody found may look like the unit's, too. But their mean waveform differs from the unit's by more
-    than the noise of single spikes hides, so that they hardly count. Parameters as for `look`.
-    """
-    left = look(source, chunks, found, model, noise)
-    return left.shares * np.clip((ANOTHER - left.apart) / (ANOTHER - SAME), DOUBT, 1)

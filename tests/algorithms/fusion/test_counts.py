@@ -1,9 +1,8 @@
-import tracemalloc
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import most_bytes
 
 from lussac.algorithms.fusion.candidates import backed
 from lussac.algorithms.fusion.evidence import best_rival
@@ -120,15 +119,6 @@ def test_proposals_are_members_shifted_and_own_spikes():
     assert proposed.samples.tolist() == [10, 40, 50, 88, 200]
     assert proposed.units.tolist() == [0, 1, 0, 0, 0]
     assert pool.between(40, 88).samples.tolist() == [40, 50]
-
-
-def most_bytes(work):
-    """Return the largest memory that NumPy asks for during some work, more than before it."""
-    tracemalloc.start()
-    work()
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return most
 
 
 def test_trains_that_are_moved_chosen_or_proposed_need_no_memory_for_their_spikes():

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from lussac.algorithms.fusion import reclaim
 from lussac.algorithms.fusion.fuse import fuse
 from lussac.algorithms.fusion.reclaim import reclaimed, united
 from lussac.algorithms.fusion.trains import Flat
-from lussac.algorithms.fusion.unclaimed import Left
+from lussac.algorithms.fusion.unclaimed import Left, look
 
 from .conftest import spread_trains, waveforms
 from .test_units import agreement, refined
@@ -17,6 +16,11 @@ def state_of(world, trains):
     return refined(world, trains, list(range(len(trains))), list(range(len(trains))))[1]
 
 
+def given_back(world, state, left=None):
+    found = look(world.source, world.chunks, state.found, state.used, state.noise)
+    return reclaimed(world.source, world.chunks, state, left or found, WINDOW)
+
+
 @pytest.fixture(scope="module")
 def half(world):
     first, second, third = world.trains
@@ -26,7 +30,7 @@ def half(world):
 def test_a_half_becomes_a_whole(world, half):
     state = state_of(world, half)
     assert agreement(state.trains()[1], world.trains[1]) < 0.6
-    whole = reclaimed(world.source, world.chunks, state, WINDOW)
+    whole = given_back(world, state)
     assert [agreement(whole.trains()[unit], world.trains[unit]) > 0.9 for unit in range(3)] == [True, True, True]
     assert np.array_equal(whole.trains()[0], state.trains()[0])
     assert (np.diff(whole.found.samples) >= 0).all()
@@ -34,20 +38,18 @@ def test_a_half_becomes_a_whole(world, half):
 
 def test_whole_units_get_nothing(world):
     state = state_of(world, world.trains)
-    assert reclaimed(world.source, world.chunks, state, WINDOW) is state
+    assert given_back(world, state) is state
 
 
 @pytest.mark.parametrize("few_looked_alike", [False, True])
-def test_a_unit_gets_no_spikes_of_a_neighbour_that_nobody_found(make, monkeypatch, few_looked_alike):
+def test_a_unit_gets_no_spikes_of_a_neighbour_that_nobody_found(make, few_looked_alike):
     shapes = waveforms(size=6.0)[[2, 2, 0]]
     shapes[1, 11:15, 1] += 3
     shapes[1, :, 2] *= 1.45
     world = make(shapes, spread_trains((60, 200, 40), 3, 40_000))
     own, _, other = world.trains
     state = state_of(world, [own, other])
-    if few_looked_alike:
-        monkeypatch.setattr(reclaim, "look", lambda *_: Left(np.ones(2), np.zeros(2)))
-    same = reclaimed(world.source, world.chunks, state, WINDOW)
+    same = given_back(world, state, Left(np.ones(2), np.zeros(2)) if few_looked_alike else None)
     assert np.array_equal(same.found.samples, state.found.samples)
 
 

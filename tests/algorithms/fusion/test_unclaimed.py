@@ -3,7 +3,7 @@ import pytest
 
 from lussac.algorithms.fusion.matching import Found, Model
 from lussac.algorithms.fusion.source import cut
-from lussac.algorithms.fusion.unclaimed import unclaimed, usual_energies
+from lussac.algorithms.fusion.unclaimed import look, usual_energies
 
 from .conftest import spread_trains, waveforms
 
@@ -23,7 +23,8 @@ def found_of(trains):
 
 
 def left_unclaimed(world, trains, shapes):
-    return unclaimed(world.source, cut(world.source, 10_000, 10**6, 1), found_of(trains), model_of(shapes), 1.0)
+    chunks = cut(world.source, 10_000, 10**6, 1)
+    return look(world.source, chunks, found_of(trains), model_of(shapes), 1.0).unclaimed
 
 
 def test_nothing_like_a_whole_unit_is_left(world):

@@ -20,6 +20,7 @@ from lussac.algorithms.fusion.splits import across, more_beside, separation, sha
 from lussac.algorithms.fusion.support import Support, supports
 from lussac.algorithms.fusion.trains import Flat, coincidences
 from lussac.algorithms.fusion.turns import together_at_most
+from lussac.algorithms.fusion.unclaimed import look
 
 from .conftest import AFTER, BEFORE, source_of, waveforms
 
@@ -40,6 +41,10 @@ def analyses_of(world, seed=0):
 def agreement(a, b):
     common = sum(np.abs(b - spike).min() <= 3 for spike in a)
     return common / (len(a) + len(b) - common)
+
+
+def left_of(world, state):
+    return look(world.source, world.chunks, state.found, state.used, state.noise)
 
 
 @pytest.fixture(scope="module")
@@ -402,7 +407,7 @@ def test_spikes_in_common_are_those_of_brute_force(world):
             assert found[unit, other] / union == pytest.approx(agreement(trains[unit], candidates.trains[other]), abs=0.02)
     supported = supports(trains, candidates, found, 0.5, 5_000, world.source.total)
     assert [row[0].parts for row in supported] == [(0,), (1,), (2,)]
-    evidence = gather(world.source, world.chunks, state, trains, supported, world.settings)
+    evidence = gather(world.source, world.chunks, state, trains, supported, left_of(world, state), world.settings)
     assert (evidence.agreement > 0.9).all()
     assert (evidence.second_agreement < 0.5).all()
     assert (evidence.snr > 5).all()
@@ -450,7 +455,9 @@ def test_parts_of_a_neuron_that_take_turns_support_it_together_but_two_neurons_d
     assert all(one.agreement == pytest.approx(1, abs=0.02) for one in supported[0])
     assert all(one.agreement < 0.7 for one in supported[1])
     state = replace_trains(world, whole)
-    alone = gather(world.source, world.chunks, state, state.trains(), [[Support((0,), 0.7)]], world.settings)
+    alone = gather(
+        world.source, world.chunks, state, state.trains(), [[Support((0,), 0.7)]], left_of(world, state), world.settings
+    )
     assert alone.second_agreement.tolist() == [0]
 
 
