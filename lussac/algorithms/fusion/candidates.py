@@ -1,7 +1,7 @@
 """The units of all analyses, aligned, with their waveforms and what they share."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,37 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.analyses)
+
+    def among(self, given: Flat, numbers: Ints, chunks: Sequence[Chunk]) -> "Candidates":
+        """Return the same candidates with all spikes, of trains that those they were made of are some of.
+
+        Parameters
+        ----------
+        given
+            The trains.
+        numbers
+            Which of them the candidates were made of.
+        chunks
+            All of the recording.
+        """
+        origins, shifts = numbers[self.origins], np.zeros(len(given), np.int64)
+        shifts[numbers] = self.shifts
+        trains = given.only(origins).moved(self.trains.shifts)
+        return replace(self, trains=trains, shifts=shifts, origins=origins, shares=shares_of(trains, chunks))
+
+    def followed_by(self, other: "Candidates") -> "Candidates":
+        """Return these candidates, then others that were made of other trains among the same."""
+        return Candidates(
+            self.trains.followed_by(other.trains),
+            self.shifts + other.shifts,
+            np.concatenate([self.analyses, other.analyses]),
+            np.concatenate([self.origins, other.origins]),
+            np.concatenate([self.templates, other.templates]),
+            np.concatenate([self.channels, other.channels]),
+            self.before,
+            np.concatenate([self.shares, other.shares], axis=1),
+            np.concatenate([self.chosen, other.chosen]),
+        )
 
 
 def prepare(

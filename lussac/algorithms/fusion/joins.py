@@ -136,7 +136,7 @@ def contrasts_of(
         return []
     turn, duration = source.samples(1e3 * settings.turn), source.total
     local = meetings(source, chunks, state, pairs, settings.meeting, turn=turn, least=mean.shape[1])
-    trains = state.trains()
+    trains = [source.recorded(train) for train in map(state.trains().__getitem__, range(len(state.model)))]
     contrasts = []
     for (u, v), means, gaps in zip(pairs, local.means, local.gaps, strict=True):
         own, lag = (channels[u], channels[v]), int(lags[u, v])
@@ -185,6 +185,8 @@ def chance(weights: Floats, others: Floats, values: int) -> float:
 def difference(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int) -> tuple[float, float, int]:
     """Distance of two mean waveforms (2 halves, samples, channels), logarithm of the ratio of their amplitudes, values compared.
 
+    On the channels that both have, where either holds signal: what one unit shows on a channel and the other does not tells most.
+
     Parameters
     ----------
     a, b, channels
@@ -192,9 +194,9 @@ def difference(a: Floats, b: Floats, channels: tuple[Ints, Ints], lag: int) -> t
     lag
         What to add to positions of the first so that they lie where the second's would.
     """
-    in_a, in_b = np.flatnonzero(holds_signal(a)), np.flatnonzero(holds_signal(b))
-    _, first, second = np.intersect1d(channels[0][in_a], channels[1][in_b], assume_unique=True, return_indices=True)
-    wide_a, wide_b = a[:, :, in_a[first]], b[:, :, in_b[second]]
+    _, first, second = np.intersect1d(channels[0], channels[1], assume_unique=True, return_indices=True)
+    either = holds_signal(a)[first] | holds_signal(b)[second]
+    wide_a, wide_b = a[:, :, first[either]], b[:, :, second[either]]
     reach, length = abs(lag), a.shape[1]
     wide_a = wide_a[:, reach : length - reach]
     wide_b = wide_b[:, reach - lag : length - reach - lag]

@@ -53,6 +53,19 @@ class Model:
         """Return the templates of a block, ready to be matched."""
         return library_of(self.templates[block], self.channels, self.stiffness, self.lows, self.highs)
 
+    def followed_by(self, other: "Model") -> "Model":
+        """Return the model of these units, then of others in the same blocks of time, with as many channels each."""
+        barred = tuple(one for model in (self, other) for one in model.barred or [np.empty(0, np.int64)] * len(model))
+        return Model(
+            np.concatenate([self.templates, other.templates], axis=1),
+            np.concatenate([self.channels, other.channels]),
+            self.before,
+            np.concatenate([self.stiffness, other.stiffness]),
+            np.concatenate([self.lows, other.lows]),
+            np.concatenate([self.highs, other.highs]),
+            barred if self.barred or other.barred else (),
+        )
+
     def of(self, units: Ints) -> "Model":
         """Return the model of these units; a unit may be named twice."""
         return Model(

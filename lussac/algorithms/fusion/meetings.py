@@ -54,13 +54,13 @@ def meetings(
     least
         Spikes nearer than this overlap, and are only taken where there are no others.
     """
-    spikes, labels, gaps = nearest(state, pairs, count, turn=turn, least=least)
+    spikes, labels, gaps = nearest(source, state, pairs, count, turn=turn, least=least)
     means = mean_waveforms(source, chunks, state.found, state.used, spikes, labels, 2 * RINGS * len(pairs))
     return Meetings(means.reshape(len(pairs), 2, RINGS, *means.shape[1:]), gaps)
 
 
 def nearest(
-    state: State, pairs: Sequence[tuple[int, int]], count: int, *, turn: int, least: int
+    source: Source, state: State, pairs: Sequence[tuple[int, int]], count: int, *, turn: int, least: int
 ) -> tuple[Ints, Ints, NDArray[np.float64]]:
     """Choose the spikes of all rings; parameters as for `meetings`.
 
@@ -71,7 +71,7 @@ def nearest(
     gaps
         As in `Meetings`.
     """
-    usual = [spikes[active(state.found.samples[spikes], turn)] for spikes in state.owned()]
+    usual = [spikes[active(source.recorded(state.found.samples[spikes]), turn)] for spikes in state.owned()]
     chosen, groups, gaps = [], [], np.zeros((len(pairs), 2, RINGS))
     for place, pair in enumerate(pairs):
         own = [usual[unit] for unit in pair]

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.fusion.trains import Flat
+from lussac.algorithms.fusion.trains import Flat, in_order
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -97,14 +97,14 @@ class Pool:
         never far, since a neuron is silent after each spike, in whatever train.
         """
         wide = (start - BEFORE * self.gap, stop + BEFORE * self.gap)
-        own, others = self.trains.between(*wide), self.members.between(*wide)
+        own, others = self.trains.unit_by_unit(*wide), self.members.unit_by_unit(*wide)
         samples = np.concatenate([own.samples, others.samples])
         units = np.concatenate([own.units, self.owners[others.units]])
         known = np.concatenate([np.zeros(len(own.samples), np.bool_), self.shares[others.units]])
         order = np.lexsort((samples, units))
         medians, owners, doubtful = _proposals(samples[order], units[order], known[order], self.gap)
         inside = np.flatnonzero((medians >= start) & (medians < stop))
-        inside = inside[np.argsort(medians[inside], kind="stable")]
+        inside = inside[in_order(medians[inside] - start)]
         places = self.barred.between(*wide)
         inside = inside[~_are_near(medians[inside], owners[inside], places.samples, places.units, self.gap)]
         return Proposed(medians[inside], owners[inside], doubtful[inside])

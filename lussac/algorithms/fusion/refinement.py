@@ -123,7 +123,9 @@ class Question:
     pool: Pool
 
 
-def question(source: Source, candidates: Candidates, model: Model, trains: Flat, settings: Settings) -> Question:
+def question(
+    source: Source, candidates: Candidates, model: Model, trains: Flat, settings: Settings, proposed: Flat | None = None
+) -> Question:
     """Find which candidates propose spikes to which unit.
 
     Parameters
@@ -136,10 +138,12 @@ def question(source: Source, candidates: Candidates, model: Model, trains: Flat,
         What the units look like, and their spikes so far: they tell which candidates propose to which unit.
     settings
         Numbers of the method.
+    proposed
+        All spikes of the candidates, where these have some of theirs only.
     """
     window, gap = source.samples(settings.coincidence), source.samples(JITTER_MS) + 1
     own = members(candidates, model, trains, window, source.samples(MAX_LAG_MS), settings)
-    return Question(model, Pool.of(candidates.trains, own, trains, gap, model.barred))
+    return Question(model, Pool.of(candidates.trains if proposed is None else proposed, own, trains, gap, model.barred))
 
 
 def refine(source: Source, chunks: Sequence[Chunk], asked: Question, settings: Settings) -> State:

@@ -88,6 +88,11 @@ class Settings:
         Seconds of the recording that are read at a time.
     rounds
         Largest number of rounds of splitting and joining.
+    learned, learned_share, piece
+        Seconds, and share of the recording, whichever is more, from which it is learned what units there are, and seconds of each
+        piece of that; all of the recording if it is less than twice as long.
+    heard
+        Spikes in these pieces that a unit must have at least to be learned from them.
     """
 
     before: float = 0.67
@@ -128,3 +133,7 @@ class Settings:
     max_blocks: int = 16
     chunk: float = 1.0
     rounds: int = 3
+    learned: float = 240.0
+    learned_share: float = 0.2
+    piece: float = 10.0
+    heard: int = 5

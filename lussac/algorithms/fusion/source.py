@@ -1,9 +1,9 @@
-"""Where traces come from: a recording that is read piece by piece."""
+"""Where traces come from: a recording that is read piece by piece, or some pieces of it."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -72,6 +72,27 @@ class Source:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
+
+
+def excerpt(source: Source, pieces: int, size: int) -> Source:
+    """Return so many pieces of a recording, evenly spread; what lies beside them is still read.
+
+    Parameters
+    ----------
+    source
+        The recording.
+    pieces, size
+        How many, and their length in samples; a piece that lies in two segments is cut there.
+    """
+    firsts = [(source.total * (2 * piece + 1) // pieces - size) // 2 for piece in range(pieces)]
+    kept, before = [], 0
+    for start, stop in source.segments:
+        for first in firsts:
+            low, high = max(start, start + first - before), min(stop, start + first + size - before)
+            if low < high:
+                kept.append((low, high))
+        before += stop - start
+    return replace(source, segments=tuple(kept))
 
 
 @dataclass(frozen=True, slots=True)

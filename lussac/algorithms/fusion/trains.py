@@ -90,15 +90,32 @@ class Flat:
         """Return the trains of these units; a unit may be named twice."""
         return Flat(self.samples, self.starts[units], self.stops[units], self.shifts[units])
 
+    def followed_by(self, other: "Flat") -> "Flat":
+        """Return the trains of these units, then of others; no spike is copied where both share the array."""
+        if self.samples is not other.samples:
+            return Flat.of([*(self[unit] for unit in range(len(self))), *(other[unit] for unit in range(len(other)))])
+        ends = ("starts", "stops", "shifts")
+        return Flat(self.samples, *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in ends))
+
     def moved(self, by: Ints) -> "Flat":
         """Return the trains with something added to the positions of each unit."""
         return Flat(self.samples, self.starts, self.stops, self.shifts + by)
 
     def between(self, start: int, stop: int) -> InTime:
         """Return the spikes with start <= position < stop, sorted by position, then unit."""
-        samples, units, index = _between(self.samples, self.starts, self.stops, self.shifts, start, stop)
-        order = np.argsort(samples, kind="stable")
-        return InTime(samples[order], units[order], index[order])
+        near = self.unit_by_unit(start, stop)
+        order = in_order(near.samples - start)
+        return InTime(near.samples[order], near.units[order], near.index[order])
+
+    def inside(self, stretches: Sequence[tuple[int, int]]) -> "Flat":
+        """Return the spikes in stretches of time, start <= position < stop, which are in order; none touches another."""
+        edges = np.array(stretches, np.int64).ravel()
+        trains = (self[unit] for unit in range(len(self)))
+        return Flat.of([train[np.searchsorted(edges, train, side="right") % 2 == 1] for train in trains])
+
+    def unit_by_unit(self, start: int, stop: int) -> InTime:
+        """Return the spikes with start <= position < stop, sorted by unit, then position."""
+        return InTime(*_between(self.samples, self.starts, self.stops, self.shifts, start, stop))
 
     def stretches(self, margin: int = 0) -> Iterator[tuple[int, int]]:
         """Yield start and stop of stretches of time, each of about `AT_ONCE` spikes, that hold all and a margin around them."""
@@ -107,6 +124,14 @@ class Flat:
             first, last = some.samples[some.starts] + some.shifts, some.samples[some.stops - 1] + some.shifts
             ends, pieces = (int(first.min()) - margin, int(last.max()) + margin + 1), 1 + int(some.counts.sum()) // AT_ONCE
             yield from pairwise(np.linspace(*ends, 1 + pieces).astype(np.int64).tolist())
+
+
+def in_order(values: Ints) -> Ints:
+    """Return the order of values from 0 to 2^31; equal ones stay as they are.
+
+    Numbers that carry their place are sorted by vector units; places sorted by what they point to are not.
+    """
+    return np.asarray(np.sort((values << 32) | np.arange(len(values))) & 0xFFFFFFFF)
 
 
 def by_label(labels: NDArray[np.integer], size: int) -> list[Ints]:

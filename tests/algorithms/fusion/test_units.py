@@ -6,15 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lussac.algorithms.fusion import splits
+from lussac.algorithms.fusion.agreed import AGREES
 from lussac.algorithms.fusion.candidates import prepare
 from lussac.algorithms.fusion.confidence import COEFFICIENTS, Evidence, confidence, features, gather
-from lussac.algorithms.fusion.fuse import AGREES, fuse, resolving, settle
+from lussac.algorithms.fusion.fuse import fuse
 from lussac.algorithms.fusion.joins import Contrast, chance, contrasts_of, difference, grouped, join, joined, pace
 from lussac.algorithms.fusion.learning import at_least
 from lussac.algorithms.fusion.matching import Found
 from lussac.algorithms.fusion.meetings import active, gaps_to, rings
 from lussac.algorithms.fusion.pool import Member
 from lussac.algorithms.fusion.refinement import first_model, question, refine
+from lussac.algorithms.fusion.settling import resolving, settle
 from lussac.algorithms.fusion.sizes import distance
 from lussac.algorithms.fusion.splits import across, more_beside, separation, share_of_another, split
 from lussac.algorithms.fusion.support import Support, supports
