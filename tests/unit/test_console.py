@@ -175,7 +175,7 @@ ARENAS = """
 import ctypes, sys, threading
 from lussac import cli
 if sys.argv[1] == "one":
-    cli.use_one_arena()
+    cli.use_memory_again()
 held = []
 threads = [threading.Thread(target=lambda: held.append([bytes(5000) for _ in range(100)])) for _ in range(4)]
 for thread in threads:
@@ -185,11 +185,33 @@ for thread in threads:
 libc = ctypes.CDLL(None)
 sys.exit(libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout")))
 """
+PAGES = """
+import resource
+from lussac import cli
+cli.use_memory_again()
+size = 1 << 24
+bytearray(size)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    bytearray(size)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / size)
+"""
+glibc = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="glibc alone has arenas and thresholds")
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="glibc alone has arenas")
+def printed(program, *words, **more):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")} | more
+    told = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True, env=environment)
+    return told.stdout
+
+
+@glibc
 @pytest.mark.parametrize("wanted", ["one", "many"])
 def test_threads_take_memory_from_one_place(wanted):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    told = subprocess.run([sys.executable, "-c", ARENAS, wanted], capture_output=True, text=True, check=True, env=environment)
-    assert (told.stdout.count("<heap nr=") == 1) == (wanted == "one")
+    assert (printed(ARENAS, wanted).count("<heap nr=") == 1) == (wanted == "one")
+
+
+@glibc
+def test_memory_that_was_given_back_is_used_again():
+    assert float(printed(PAGES)) < 1
+    assert float(printed(PAGES, MALLOC_MMAP_THRESHOLD_="1000000")) > 9

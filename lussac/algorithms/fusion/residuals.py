@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.fitting import Library, subtract
 from lussac.algorithms.fusion.matching import Found, Model
-from lussac.algorithms.fusion.source import Chunk, Source, blocks_of
+from lussac.algorithms.fusion.source import Chunk, Made, Source, blocks_of
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -66,6 +66,12 @@ def listed(spikes: Indices, groups: Indices) -> Choose:
     return within
 
 
+def spikes_in(found: Found, chunk: Chunk) -> tuple[int, int]:
+    """Return the first of the spikes found in a chunk, and the first after it."""
+    first, stop = np.searchsorted(found.samples, [chunk.start, chunk.stop]).tolist()
+    return first, stop
+
+
 def residuals(
     source: Source, chunks: Sequence[Chunk], found: Found, model: Model, choose: Choose
 ) -> Iterator[tuple[NDArray[np.float32], Ints, Indices, Ints]]:
@@ -85,13 +91,9 @@ def residuals(
     residual, starts, spikes, groups
         Traces of a chunk, where the windows of its chosen spikes start in them, their indices, and their groups.
     """
-
-    def chosen_in(chunk: Chunk) -> tuple[Indices, Indices]:
-        return choose(*np.searchsorted(found.samples, [chunk.start, chunk.stop]).tolist())
-
-    needed = [chunk for chunk in chunks if len(chosen_in(chunk)[0])]
+    needed = [chunk for chunk in chunks if len(choose(*spikes_in(found, chunk))[0])]
     for chunk, (traces, first) in zip(needed, left_of(source, needed, found, model), strict=True):
-        spikes, groups = chosen_in(chunk)
+        spikes, groups = choose(*spikes_in(found, chunk))
         yield traces, found.samples[spikes] - model.before - first, spikes, groups.astype(np.int64)
 
 
@@ -100,15 +102,25 @@ def left_of(source: Source, chunks: Sequence[Chunk], found: Found, model: Model)
 
     It reaches as far beyond the chunk as two waveforms are long.
     """
+    yield from each_left(source, chunks, found, model, lambda _chunk, residual, first: (residual, first))
+
+
+def each_left(
+    source: Source, chunks: Sequence[Chunk], found: Found, model: Model, work: Callable[[Chunk, Floats, int], Made]
+) -> Iterator[Made]:
+    """Yield what a function makes of each chunk, what is left of it, and the position that this starts at: as for `left_of`.
+
+    Chunks are worked on side by side.
+    """
     margin, library = 2 * model.templates.shape[2], lru_cache(maxsize=2)(model.library)
 
-    def left(chunk: Chunk) -> tuple[Floats, int]:
+    def left(chunk: Chunk) -> Made:
         first = chunk.start - margin
         traces = source.read(first, chunk.stop + margin)
         near = slice(*np.searchsorted(found.samples, [first, chunk.stop + margin]))
         starts = found.samples[near] - model.before - first
         remove(traces, starts, found.units[near], found.fitted[near], found.tilts[near], library(chunk.block))
-        return traces, first
+        return work(chunk, traces, first)
 
     yield from source.in_order(left, chunks)
 
@@ -205,13 +217,19 @@ def leftovers(
     """
     size, length = len(model), model.templates.shape[2]
     channels = np.ascontiguousarray(model.channels[:, :strongest])
-    energies, counts = np.zeros(size), np.zeros(size, np.int64)
-    usual, samples = np.zeros(source.channels), 0
-    for residual, starts, _, units in residuals(source, chunks, found, model, listed(spikes, found.units[spikes])):
-        _add_energies(residual, starts, units, channels, length, energies, counts)
-        usual += np.einsum("sc,sc->c", residual, residual, dtype=np.float64)
-        samples += len(residual)
-    expected = usual[channels].sum(axis=1) / max(samples, 1) * length
+    chosen = listed(spikes, found.units[spikes])
+
+    def measured(chunk: Chunk, residual: Floats, first: int) -> tuple[NDArray[np.float64], Ints, NDArray[np.float64]]:
+        near, units = chosen(*spikes_in(found, chunk))
+        energies, counts = np.zeros(size), np.zeros(size, np.int64)
+        _add_energies(residual, found.samples[near] - model.before - first, units, channels, length, energies, counts)
+        return energies, counts, np.einsum("sc,sc->c", residual, residual, dtype=np.float64) / len(residual)
+
+    needed = [chunk for chunk in chunks if len(chosen(*spikes_in(found, chunk))[0])]
+    energies, counts, usual = np.zeros(size), np.zeros(size, np.int64), np.zeros(source.channels)
+    for more, spikes_more, usual_more in each_left(source, needed, found, model, measured):
+        energies, counts, usual = energies + more, counts + spikes_more, usual + usual_more
+    expected = (usual / max(len(needed), 1))[channels].sum(axis=1) * length
     return np.asarray(energies / np.maximum(counts * expected, 1e-9))
 
 

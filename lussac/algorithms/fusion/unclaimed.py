@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussac.algorithms.fusion.matching import Found, Model
-from lussac.algorithms.fusion.residuals import left_of
+from lussac.algorithms.fusion.residuals import each_left
 from lussac.algorithms.fusion.source import Chunk, Source
 
 Ints = NDArray[np.int64]
@@ -111,9 +111,11 @@ def like(
         The sums are of two halves, (2, samples, channels), the spikes in turns.
     """
     length, shift = model.templates.shape[2], source.samples(SHIFT_MS)
-    for chunk, (residual, first) in zip(chunks, left_of(source, chunks, found, model), strict=True):
+
+    def search(chunk: Chunk, residual: Floats, first: int) -> list[tuple[int, Ints, Floats, Floats]]:
         starts = (chunk.start - model.before - first, chunk.stop - model.before - first)
         usual = usual_energies(residual, model.channels[units], length)
+        alike = []
         for unit, energy in zip(units.tolist(), usual.tolist(), strict=True):
             template, channels = model.templates[chunk.block, unit], model.channels[unit]
             peak = np.unravel_index(np.abs(template).argmax(), template.shape)
@@ -121,7 +123,11 @@ def like(
             sums = np.zeros((2, *template.shape), np.float32)
             count = _like(residual, starts, template, channels, peak, low, energy, shift, places, amplitudes, sums)
             if count:
-                yield unit, places[:count] + first + model.before, amplitudes[:count], sums
+                alike.append((unit, places[:count] + first + model.before, amplitudes[:count].copy(), sums))
+        return alike
+
+    for alike in each_left(source, chunks, found, model, search):
+        yield from alike
 
 
 @dataclass(frozen=True, slots=True)
