@@ -128,19 +128,19 @@ def prepare(
     cosines = similarities(templates, waveforms.channels, templates, waveforms.channels, source.samples(MAX_LAG_MS))[0]
     window = source.samples(settings.coincidence)
     each = Measured(flat, amplitude, energies, np.maximum(cosines, cosines.T), np.asarray(analyses, np.int64))
-    everything = np.arange(len(flat))
-    chosen = np.flatnonzero(select(each, everything, window, settings))
-    possible = sums_of_two(
-        templates, waveforms.channels, flat.counts, chosen, source.samples(settings.overlap), settings.unexplained
-    )
-    lag = source.samples(MAX_LAG_MS)
-    sums = [one for one in possible if confirmed(one, flat, each.cosines, settings.alike, lag, settings.resolved)]
-    single = np.setdiff1d(everything, [one.unit for one in sums])
+    single, sums = np.arange(len(flat)), list[Sum]()
+    while True:
+        chosen = select(each, single, window, settings)
+        new = sums_among(single, single[chosen], templates, waveforms, each, source, settings)
+        if not new:
+            break
+        sums += new
+        single = np.setdiff1d(single, [one.unit for one in new])
     all_ = Candidates(
-        flat, shifts, np.asarray(analyses, np.int64), everything, templates, waveforms.channels, waveforms.before,
-        shares_of(flat, chunks), np.zeros(len(flat), np.bool_),
+        flat, shifts, np.asarray(analyses, np.int64), np.arange(len(flat)), templates, waveforms.channels,
+        waveforms.before, shares_of(flat, chunks), np.zeros(len(flat), np.bool_),
     )  # fmt: skip
-    all_.chosen[single] = select(each, single, window, settings)
+    all_.chosen[single] = chosen
     return unravelled(all_, sums)
 
 
@@ -153,6 +153,21 @@ class Measured:
     energies: Floats
     cosines: Floats
     analyses: Ints
+
+
+def sums_among(
+    units: Ints, chosen: Ints, templates: Floats, waveforms: Waveforms, each: Measured, source: Source, settings: Settings
+) -> list[Sum]:
+    """Find which of some units are sums of two of the chosen ones. Once they are gone, others may be sums of what is chosen then.
+
+    A sum may be chosen itself, and hides that another is one: of two sums at different lags one explains most of the other.
+    """
+    own, lag = templates[units], source.samples(MAX_LAG_MS)
+    parts = np.searchsorted(units, chosen)
+    reach = source.samples(settings.overlap)
+    found = sums_of_two(own, waveforms.channels[units], each.trains.counts[units], parts, reach, settings.unexplained)
+    named = (replace(one, unit=int(units[one.unit]), parts=tuple(units[list(one.parts)].tolist())) for one in found)
+    return [one for one in named if confirmed(one, each.trains, each.cosines, settings.alike, lag, settings.resolved)]
 
 
 def select(each: Measured, units: Ints, window: int, settings: Settings) -> NDArray[np.bool_]:
