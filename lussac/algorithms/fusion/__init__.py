@@ -10,5 +10,6 @@
 5. `confidence`: what speaks for each unit (what the analyses have of it: `support`; its amplitudes and its times: `regularity`),
    and the probability that it is right.
 
-`fuse.fuse` does all of it. The recording is read in chunks through `source.Source`; nothing grows with its length but the trains.
+`settling` is 2 and 3 until nothing changes, for a long recording on pieces of it (`excerpt`). `fuse.fuse` does all of it. The
+recording is read in chunks through `source.Source`; nothing grows with its length but the trains.
 """

@@ -167,7 +167,8 @@ def sums_among(
     reach = source.samples(settings.overlap)
     found = sums_of_two(own, waveforms.channels[units], each.trains.counts[units], parts, reach, settings.unexplained)
     named = (replace(one, unit=int(units[one.unit]), parts=tuple(units[list(one.parts)].tolist())) for one in found)
-    return [one for one in named if confirmed(one, each.trains, each.cosines, settings.alike, lag, settings.resolved)]
+    measured = (each.trains, each.analyses, each.cosines)
+    return [one for one in named if confirmed(one, *measured, settings.alike, lag, settings.resolved, settings.resolved_both)]
 
 
 def select(each: Measured, units: Ints, window: int, settings: Settings) -> NDArray[np.bool_]:

@@ -39,6 +39,8 @@ class Settings:
         recordings it was mostly below 0.03 for such sums; but a neuron between two others may look like their sum, too.
     resolved
         Share of the spikes of such a sum at which both of the others are found by some analysis, if it is one.
+    resolved_both
+        The same, where one analysis finds both at once at some of the spikes.
     shadow
         Share of a unit's spikes beside those of one louder unit from which on it is only what that one's template leaves: neurons
         that fire together also fire alone.
@@ -112,6 +114,7 @@ class Settings:
     overlap: float = 0.8
     unexplained: float = 0.06
     resolved: float = 0.3
+    resolved_both: float = 0.1
     shadow: float = 0.8
     evidence: float = 10.0
     unknown: float = 20.0

@@ -6,13 +6,15 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.fusion.trains import Flat
+from lussac.algorithms.fusion.trains import Flat, has_near
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 LOW, HIGH = 0.75, 1.25
 TURNS = 3
+AT_ONCE = 3
+"""Spikes at which one analysis must find both parts at least, where that is what tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,13 @@ def sums_of_two(templates: Floats, channels: Ints, counts: Ints, parts: Ints, re
     reach
         Largest lag of a part, in samples.
     most
-        Share of a waveform's energy that may be left when both parts are subtracted, apart from its noise.
+        Share of a waveform's energy that may be left when both parts are subtracted, apart from its noise; either part has more.
     """
     found, energies = [], energies_of(templates)
     for unit in range(len(templates)):
         others = parts[(counts[parts] > counts[unit]) & (parts != unit)]
         rest, (a, b), (lag_a, lag_b) = _left_of(unit, templates, channels, energies, counts, others, reach)
-        if b >= 0 and rest < most:
+        if b >= 0 and rest < most and min(energies[a], energies[b]) > most * energies[unit]:
             found.append(Sum(unit, (a, b), (lag_a, lag_b)))
     return found
 
@@ -83,7 +85,9 @@ def _left_of(
     return (float((wide**2).sum()) - noise) / float(energies[unit]), (int(a), int(b)), (int(lag_a), int(lag_b))
 
 
-def confirmed(one: Sum, trains: Flat, cosines: Floats, alike: float, window: int, least: float) -> bool:
+def confirmed(
+    one: Sum, trains: Flat, analyses: Ints, cosines: Floats, alike: float, window: int, least: float, least_both: float
+) -> bool:
     """Tell whether units that look like the parts fire at the spikes of a sum: some analysis resolves them.
 
     A neuron between two others may look like their sum, but does not fire with them.
@@ -92,23 +96,41 @@ def confirmed(one: Sum, trains: Flat, cosines: Floats, alike: float, window: int
     ----------
     one
         The sum.
-    trains, cosines
-        Spikes of all units, and the similarity (units, units) of their waveforms.
+    trains, analyses, cosines
+        Spikes of all units, the analysis of each, and the similarity (units, units) of their waveforms.
     alike
         Similarity from which a unit looks like a part, if it looks less like the sum.
     window
         Largest distance from where a part's spike should be, in samples.
     least
         Share of the spikes at which each part must be found.
+    least_both
+        Share of the spikes from which on it is enough that one analysis finds both parts at once, at some of them.
     """
-    for part, lag in zip(one.parts, one.lags, strict=True):
-        like = np.flatnonzero((cosines[part] >= alike) & (cosines[part] > cosines[one.unit]))
-        spikes = np.sort(np.concatenate([trains[int(unit)] for unit in like if unit != one.unit]))
-        expected = trains[one.unit] + lag
-        counts = np.searchsorted(spikes, expected + window, "right") - np.searchsorted(spikes, expected - window)
-        if (counts > 0).mean() < least:
-            return False
-    return True
+    both = np.zeros(trains.counts[one.unit], np.bool_)
+    either = np.zeros((2, len(both)), np.bool_)
+    for analysis in np.unique(analyses):
+        own = np.flatnonzero(analyses == analysis)
+        there = [
+            has_near(trains[one.unit] + lag, of_all(trains, own[looks_like(part, one.unit, cosines, alike)[own]]), window)
+            for part, lag in zip(one.parts, one.lags, strict=True)
+        ]
+        both |= there[0] & there[1]
+        either |= there
+    found = either.mean(axis=1).min()
+    return bool(found >= least or (found >= least_both and both.sum() >= AT_ONCE and both.mean() >= least_both / 2))
+
+
+def looks_like(part: int, unit: int, cosines: Floats, alike: float) -> NDArray[np.bool_]:
+    """Tell which units look like a part of a unit, and less like the unit: (units,)."""
+    like = (cosines[part] >= alike) & (cosines[part] > cosines[unit])
+    like[unit] = False
+    return np.asarray(like)
+
+
+def of_all(trains: Flat, units: Ints) -> Ints:
+    """Return the sorted spikes of these units together."""
+    return np.sort(np.concatenate([np.empty(0, np.int64), *(trains[int(unit)] for unit in units)]))
 
 
 def shadows(trains: Flat, energies: Floats, counts: NDArray[np.int32], least: float) -> NDArray[np.bool_]:

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lussac.algorithms.fusion.candidates import prepare
-from lussac.algorithms.fusion.sums import left_by_two, shadows, sums_of_two
+from lussac.algorithms.fusion.candidates import prepare, sums_among
+from lussac.algorithms.fusion.sums import Sum, confirmed, left_by_two, shadows, sums_of_two
 from lussac.algorithms.fusion.trains import Flat
 
 LENGTH, REACH = 20, 6
@@ -59,6 +59,13 @@ def test_a_unit_of_its_own_is_no_sum():
     assert found([shape(4, 0, 1), shape(9, 3, 1), -shape(5, 1, 1)], [900, 800, 40]) == []
 
 
+def test_a_part_of_which_hardly_anything_shows_makes_no_sum():
+    a, b = shape(4, 1, 1), shape(9, 2, 2)
+    (one,) = found([a, b, a + b], [900, 800, 40])
+    assert one.unit == 2
+    assert found([a, 0.1 * b, a + 0.1 * b], [900, 800, 40]) == []
+
+
 def test_a_louder_unit_is_no_sum():
     assert found([shape(4, 1, 1), shape(9, 2, 1), 1.5 * shape(4, 1, 1)], [900, 800, 40]) == []
 
@@ -106,3 +113,52 @@ def test_a_sum_proposes_its_spikes_to_both_parts(make, world):
     assert candidates.chosen.sum() == 2
     offsets = [int(np.median(candidates.trains[unit] - with_second)) for unit in (4, 5)]
     assert sorted(offsets) == pytest.approx([0, 5], abs=1)
+
+
+def test_a_sum_that_another_one_explains_is_found_once_that_is_gone(make, world, monkeypatch):
+    first = np.arange(200, 39_500, 50)
+    early, late, apart = first[::12], first[5::12][:40], first[2::4] + 25
+    second = np.sort(np.concatenate([early, late + 3, apart]))
+    world = make(world.waveforms, [first, second])
+    trains = [np.setdiff1d(first, np.union1d(early, late)), apart, early, late, first, second]
+    asked = []
+
+    def among(units, chosen, *rest):
+        asked.append((set(units.tolist()), set(chosen.tolist())))
+        return sums_among(units, chosen, *rest)
+
+    monkeypatch.setattr("lussac.algorithms.fusion.candidates.sums_among", among)
+    candidates = prepare(world.source, world.chunks, trains, [0, 0, 0, 0, 1, 1], world.settings)
+    assert candidates.origins.tolist() == [0, 1, 4, 5, 2, 2, 3, 3]
+    assert candidates.chosen.sum() == 2
+    assert len(asked) > 1
+    assert not asked[-1][0] & {2, 3}
+
+
+SPIKES = np.arange(100, 6100, 100)
+
+
+def resolved(*found_by):
+    """Tell whether a sum is confirmed where analyses have found its parts at these of its spikes: (analysis, part, which)."""
+    trains = Flat.of([SPIKES, *(SPIKES[which] + 3 for _, _, which in found_by)])
+    analyses = np.array([0, *(analysis for analysis, _, _ in found_by)])
+    kinds = np.array([0, *(part for _, part, _ in found_by)])
+    looks = np.eye(3) + 0.5 * (1 - np.eye(3))
+    one = Sum(0, (1, 2), (3, 3))
+    return confirmed(one, trains, analyses, looks[kinds][:, kinds], 0.9, 2, 0.3, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("found_by", "expected"),
+    [
+        ([(1, 1, slice(0, 20)), (2, 2, slice(20, 40))], True),
+        ([(1, 1, slice(0, 20)), (2, 2, slice(20, 37))], False),
+        ([(1, 1, slice(0, 20)), (1, 2, slice(14, 20))], True),
+        ([(1, 1, slice(0, 20)), (1, 2, slice(18, 25))], False),
+        ([(1, 1, slice(0, 20)), (2, 2, slice(14, 20))], False),
+        ([(1, 1, slice(0, 60)), (1, 2, slice(0, 5))], False),
+    ],
+    ids=["often", "not often", "both at once", "at once by chance", "never at once", "rarely"],
+)
+def test_a_sum_is_confirmed_where_its_parts_are_found(found_by, expected):
+    assert resolved(*found_by) is expected
