@@ -14,10 +14,14 @@ from lussac.engines.process import GUARD
 
 CHILD_THAT_STAYS = """
 import os, sys, time
+ready, done = os.pipe()
 if os.fork() == 0:
     os.setsid()
-    open(sys.argv[1], "w").write(str(os.getpid()))
+    with open(sys.argv[1], "w") as file:
+        file.write(str(os.getpid()))
+    os.write(done, b".")
     time.sleep(60)
+os.read(ready, 1)
 """
 
 
@@ -49,7 +53,7 @@ def test_gives_the_signal_of_a_crash():
 
 def test_ends_what_the_command_leaves_behind(tmp_path):
     assert start(sys.executable, "-c", CHILD_THAT_STAYS, str(tmp_path / "pid")).wait(20) == 0
-    assert not lives(wait_for(tmp_path / "pid")) if (tmp_path / "pid").exists() else True
+    assert not lives(int((tmp_path / "pid").read_text()))
 
 
 def test_ends_a_command_that_ignores_the_wish(tmp_path):
