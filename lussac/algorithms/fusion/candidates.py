@@ -70,7 +70,7 @@ class Candidates:
         Parameters
         ----------
         given
-            The trains.
+            The trains, not moved.
         numbers
             Which of them the candidates were made of.
         chunks

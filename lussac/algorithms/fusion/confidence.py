@@ -188,8 +188,8 @@ def contaminations(source: Source, trains: Flat, settings: Settings) -> dict[str
     """Return what violations of the refractory period say of each unit."""
     periods = (source.samples(settings.censored), source.samples(settings.refractory), source.total)
     return {
-        "contamination": np.array([contamination(trains[unit], *periods) for unit in range(len(trains))]),
-        "foreign": np.array([contamination_at_least(trains[unit], *periods, CERTAINTY) for unit in range(len(trains))]),
+        "contamination": np.array([contamination(train, *periods) for train in trains]),
+        "foreign": np.array([contamination_at_least(train, *periods, CERTAINTY) for train in trains]),
     }
 
 

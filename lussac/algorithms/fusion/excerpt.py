@@ -33,10 +33,17 @@ def learned(
     """
     length = max(settings.learned * source.sampling_frequency, settings.learned_share * source.total)
     if source.total < 2 * length:
-        candidates = prepare(source, chunks, trains, analyses, settings)
-        return candidates, settle(source, chunks, candidates, settings)
+        return learned_from_all(source, chunks, trains, analyses, settings)
     size = source.samples(1e3 * settings.piece)
     return learned_from(excerpt(source, round(length / size), size), source, chunks, trains, np.asarray(analyses), settings)
+
+
+def learned_from_all(
+    source: Source, chunks: Sequence[Chunk], trains: Flat, analyses: Sequence[int], settings: Settings
+) -> tuple[Candidates, State]:
+    """Learn from the whole recording at once, as `learned` does from a short one."""
+    candidates = prepare(source, chunks, trains, analyses, settings)
+    return candidates, settle(source, chunks, candidates, settings)
 
 
 def learned_from(
@@ -52,8 +59,7 @@ def learned_from(
     inside = trains.inside(part.segments)
     heard, rare = (np.flatnonzero(which) for which in (inside.counts >= fewer.min_spikes, inside.counts < fewer.min_spikes))
     if not len(heard):
-        candidates = prepare(source, chunks, trains, analyses.tolist(), settings)
-        return candidates, settle(source, chunks, candidates, settings)
+        return learned_from_all(source, chunks, trains, analyses.tolist(), settings)
     partial = prepare(part, some, inside.only(heard), analyses[heard].tolist(), fewer)
     del inside
     state = settle(part, some, partial, fewer)

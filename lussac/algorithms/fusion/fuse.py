@@ -85,7 +85,7 @@ def fuse(source: Source, trains: Sequence[Ints] | Flat, analyses: Sequence[int],
     own = [tuple(usable[origin] for origin in dict.fromkeys(candidates.origins[row].tolist())) for row in agreeing]
     shifts = np.zeros(len(trains), np.int64)
     shifts[usable] = candidates.shifts
-    all_trains = (*(found[unit] for unit in range(len(found))), *(group.train for group in groups))
+    all_trains = (*found, *(group.train for group in groups))
     return Fused(all_trains, evidence, confidence(evidence), tuple(own), shifts)
 
 

@@ -136,7 +136,7 @@ def contrasts_of(
         return []
     turn, duration = source.samples(1e3 * settings.turn), source.total
     local = meetings(source, chunks, state, pairs, settings.meeting, turn=turn, least=mean.shape[1])
-    trains = [source.recorded(train) for train in map(state.trains().__getitem__, range(len(state.model)))]
+    trains = [source.recorded(train) for train in state.trains()]
     contrasts = []
     for (u, v), means, gaps in zip(pairs, local.means, local.gaps, strict=True):
         own, lag = (channels[u], channels[v]), int(lags[u, v])
@@ -234,7 +234,7 @@ def join(model: Model, trains: Flat, target: Ints, counts: Ints, width: int) -> 
     """
     kept = np.flatnonzero(target == np.arange(len(target)))
     templates = model.templates.copy()
-    parts = [[trains[unit]] for unit in range(len(trains))]
+    parts = [[train] for train in trains]
     barred = list(model.barred)
     for unit in np.flatnonzero(target != np.arange(len(target))):
         into = target[unit]

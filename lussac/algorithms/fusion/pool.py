@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lussac.algorithms.fusion.trains import Flat, in_order
+from lussac.algorithms.fusion.trains import Flat, order_of
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -104,7 +104,7 @@ class Pool:
         order = np.lexsort((samples, units))
         medians, owners, doubtful = _proposals(samples[order], units[order], known[order], self.gap)
         inside = np.flatnonzero((medians >= start) & (medians < stop))
-        inside = inside[in_order(medians[inside] - start)]
+        inside = inside[order_of(medians[inside] - start)]
         places = self.barred.between(*wide)
         inside = inside[~_are_near(medians[inside], owners[inside], places.samples, places.units, self.gap)]
         return Proposed(medians[inside], owners[inside], doubtful[inside])

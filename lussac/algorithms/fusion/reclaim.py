@@ -64,4 +64,4 @@ def in_time(parts: Sequence[Found]) -> Found:
 
 def united(trains: Flat, more: Flat) -> Flat:
     """Return all spikes of each unit that it has in either."""
-    return Flat.of([np.union1d(trains[unit], more[unit]) for unit in range(len(trains))])
+    return Flat.of([np.union1d(own, other) for own, other in zip(trains, more, strict=True)])

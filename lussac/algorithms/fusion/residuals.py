@@ -66,12 +66,6 @@ def listed(spikes: Indices, groups: Indices) -> Choose:
     return within
 
 
-def spikes_in(found: Found, chunk: Chunk) -> tuple[int, int]:
-    """Return the first of the spikes found in a chunk, and the first after it."""
-    first, stop = np.searchsorted(found.samples, [chunk.start, chunk.stop]).tolist()
-    return first, stop
-
-
 def residuals(
     source: Source, chunks: Sequence[Chunk], found: Found, model: Model, choose: Choose
 ) -> Iterator[tuple[NDArray[np.float32], Ints, Indices, Ints]]:
@@ -91,26 +85,36 @@ def residuals(
     residual, starts, spikes, groups
         Traces of a chunk, where the windows of its chosen spikes start in them, their indices, and their groups.
     """
-    needed = [chunk for chunk in chunks if len(choose(*spikes_in(found, chunk))[0])]
-    for chunk, (traces, first) in zip(needed, left_of(source, needed, found, model), strict=True):
-        spikes, groups = choose(*spikes_in(found, chunk))
-        yield traces, found.samples[spikes] - model.before - first, spikes, groups.astype(np.int64)
+    yield from each_residual(source, chunks, found, model, choose, lambda *chosen: chosen)
 
 
-def left_of(source: Source, chunks: Sequence[Chunk], found: Found, model: Model) -> Iterator[tuple[Floats, int]]:
-    """Read chunks of the recording, subtract all spikes, and yield what is left of each, and the position that it starts at.
+def each_residual(
+    source: Source,
+    chunks: Sequence[Chunk],
+    found: Found,
+    model: Model,
+    choose: Choose,
+    work: Callable[[Floats, Ints, Indices, Ints], Made],
+) -> Iterator[Made]:
+    """Yield what a function makes of each that `residuals` yields; chunks without a chosen spike are not read."""
 
-    It reaches as far beyond the chunk as two waveforms are long.
-    """
-    yield from each_left(source, chunks, found, model, lambda _chunk, residual, first: (residual, first))
+    def chosen_in(chunk: Chunk) -> tuple[Indices, Indices]:
+        return choose(*np.searchsorted(found.samples, [chunk.start, chunk.stop]).tolist())
+
+    def at_chosen(chunk: Chunk, residual: Floats, first: int) -> Made:
+        spikes, groups = chosen_in(chunk)
+        return work(residual, found.samples[spikes] - model.before - first, spikes, groups.astype(np.int64))
+
+    yield from each_left(source, [chunk for chunk in chunks if len(chosen_in(chunk)[0])], found, model, at_chosen)
 
 
 def each_left(
     source: Source, chunks: Sequence[Chunk], found: Found, model: Model, work: Callable[[Chunk, Floats, int], Made]
 ) -> Iterator[Made]:
-    """Yield what a function makes of each chunk, what is left of it, and the position that this starts at: as for `left_of`.
+    """Read chunks of the recording, subtract all spikes, and yield what a function makes of each.
 
-    Chunks are worked on side by side.
+    The function is given the chunk, what is left of it, as far beyond it as two waveforms are long, and the position that this
+    starts at. Chunks are worked on side by side.
     """
     margin, library = 2 * model.templates.shape[2], lru_cache(maxsize=2)(model.library)
 
@@ -217,19 +221,19 @@ def leftovers(
     """
     size, length = len(model), model.templates.shape[2]
     channels = np.ascontiguousarray(model.channels[:, :strongest])
-    chosen = listed(spikes, found.units[spikes])
 
-    def measured(chunk: Chunk, residual: Floats, first: int) -> tuple[NDArray[np.float64], Ints, NDArray[np.float64]]:
-        near, units = chosen(*spikes_in(found, chunk))
+    def measured(
+        residual: Floats, starts: Ints, _spikes: Indices, units: Ints
+    ) -> tuple[NDArray[np.float64], Ints, NDArray[np.float64]]:
         energies, counts = np.zeros(size), np.zeros(size, np.int64)
-        _add_energies(residual, found.samples[near] - model.before - first, units, channels, length, energies, counts)
+        _add_energies(residual, starts, units, channels, length, energies, counts)
         return energies, counts, np.einsum("sc,sc->c", residual, residual, dtype=np.float64) / len(residual)
 
-    needed = [chunk for chunk in chunks if len(chosen(*spikes_in(found, chunk))[0])]
-    energies, counts, usual = np.zeros(size), np.zeros(size, np.int64), np.zeros(source.channels)
-    for more, spikes_more, usual_more in each_left(source, needed, found, model, measured):
-        energies, counts, usual = energies + more, counts + spikes_more, usual + usual_more
-    expected = (usual / max(len(needed), 1))[channels].sum(axis=1) * length
+    energies, counts, usual, read = np.zeros(size), np.zeros(size, np.int64), np.zeros(source.channels), 0
+    chosen = listed(spikes, found.units[spikes])
+    for more, spikes_more, usual_more in each_residual(source, chunks, found, model, chosen, measured):
+        energies, counts, usual, read = energies + more, counts + spikes_more, usual + usual_more, read + 1
+    expected = (usual / max(read, 1))[channels].sum(axis=1) * length
     return np.asarray(energies / np.maximum(counts * expected, 1e-9))
 
 

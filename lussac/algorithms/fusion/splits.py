@@ -281,7 +281,7 @@ def _divided(model: Model, trains: Flat, tests: Sequence[Test], chosen: list[int
     templates = out.templates.copy()
     templates[:, own] += residuals[chosen, 0]
     templates[:, len(model) :] += residuals[chosen, 1]
-    parts = [trains[unit] for unit in range(len(trains))]
+    parts = list(trains)
     for index in chosen:
         test = tests[index]
         parts.append(trains[test.unit][test.inside])

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lussac.algorithms.agreement import union
 from lussac.algorithms.fusion.trains import Flat, has_near
 
 Ints = NDArray[np.int64]
@@ -109,11 +110,12 @@ def confirmed(
     """
     both = np.zeros(trains.counts[one.unit], np.bool_)
     either = np.zeros((2, len(both)), np.bool_)
+    likes = [looks_like(part, one.unit, cosines, alike) for part in one.parts]
     for analysis in np.unique(analyses):
-        own = np.flatnonzero(analyses == analysis)
+        own = analyses == analysis
         there = [
-            has_near(trains[one.unit] + lag, of_all(trains, own[looks_like(part, one.unit, cosines, alike)[own]]), window)
-            for part, lag in zip(one.parts, one.lags, strict=True)
+            has_near(trains[one.unit] + lag, union(list(trains.only(np.flatnonzero(like & own)))), window)
+            for like, lag in zip(likes, one.lags, strict=True)
         ]
         both |= there[0] & there[1]
         either |= there
@@ -126,11 +128,6 @@ def looks_like(part: int, unit: int, cosines: Floats, alike: float) -> NDArray[n
     like = (cosines[part] >= alike) & (cosines[part] > cosines[unit])
     like[unit] = False
     return np.asarray(like)
-
-
-def of_all(trains: Flat, units: Ints) -> Ints:
-    """Return the sorted spikes of these units together."""
-    return np.sort(np.concatenate([np.empty(0, np.int64), *(trains[int(unit)] for unit in units)]))
 
 
 def shadows(trains: Flat, energies: Floats, counts: NDArray[np.int32], least: float) -> NDArray[np.bool_]:

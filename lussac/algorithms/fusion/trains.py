@@ -73,6 +73,9 @@ class Flat:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def __iter__(self) -> Iterator[Ints]:
+        return (self[unit] for unit in range(len(self)))
+
     def __getitem__(self, unit: int) -> Ints:
         own = self.samples[self.slice(unit)]
         return own + self.shifts[unit] if self.shifts[unit] else own
@@ -93,7 +96,7 @@ class Flat:
     def followed_by(self, other: "Flat") -> "Flat":
         """Return the trains of these units, then of others; no spike is copied where both share the array."""
         if self.samples is not other.samples:
-            return Flat.of([*(self[unit] for unit in range(len(self))), *(other[unit] for unit in range(len(other)))])
+            return Flat.of([*self, *other])
         ends = ("starts", "stops", "shifts")
         return Flat(self.samples, *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in ends))
 
@@ -104,14 +107,13 @@ class Flat:
     def between(self, start: int, stop: int) -> InTime:
         """Return the spikes with start <= position < stop, sorted by position, then unit."""
         near = self.unit_by_unit(start, stop)
-        order = in_order(near.samples - start)
+        order = order_of(near.samples - start)
         return InTime(near.samples[order], near.units[order], near.index[order])
 
     def inside(self, stretches: Sequence[tuple[int, int]]) -> "Flat":
         """Return the spikes in stretches of time, start <= position < stop, which are in order; none touches another."""
         edges = np.array(stretches, np.int64).ravel()
-        trains = (self[unit] for unit in range(len(self)))
-        return Flat.of([train[np.searchsorted(edges, train, side="right") % 2 == 1] for train in trains])
+        return Flat.of([train[np.searchsorted(edges, train, side="right") % 2 == 1] for train in self])
 
     def unit_by_unit(self, start: int, stop: int) -> InTime:
         """Return the spikes with start <= position < stop, sorted by unit, then position."""
@@ -126,7 +128,7 @@ class Flat:
             yield from pairwise(np.linspace(*ends, 1 + pieces).astype(np.int64).tolist())
 
 
-def in_order(values: Ints) -> Ints:
+def order_of(values: Ints) -> Ints:
     """Return the order of values from 0 to 2^31; equal ones stay as they are.
 
     Numbers that carry their place are sorted by vector units; places sorted by what they point to are not.

@@ -139,7 +139,7 @@ def test_models_and_trains_of_two_groups_follow_each_other(long):
     assert model.followed_by(model).barred == ()
     flat, other = Flat.of(long.trains), Flat.of([BETWEEN + 1])
     assert flat.only(np.array([1])).followed_by(flat.only(np.array([0]))).samples is flat.samples
-    assert [train.tolist() for train in map(flat.followed_by(other).__getitem__, range(4))] == [
+    assert [train.tolist() for train in flat.followed_by(other)] == [
         *(train.tolist() for train in long.trains), (BETWEEN + 1).tolist(),
     ]  # fmt: skip
 
